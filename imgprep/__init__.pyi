@@ -79,6 +79,7 @@ from .outcomes.verify import verify_gallery as verify_gallery
 from .outcomes.calibrate import calibrate as calibrate
 from .outcomes.findability import findability as findability
 from .outcomes.what_if import what_if as what_if
+from .outcomes.service_regions import service_regions as service_regions
 from .outcomes.trace import trace as trace
 from .outcomes.review import review as review
 from .outcomes.retry import plan_retry as plan_retry

@@ -8,7 +8,10 @@ import pandas as pd
 
 from imgprep.core.errors import RegionError
 from imgprep.core.frames import returns_table
-from imgprep.draw.store import RegionStore
+from imgprep.draw.store import EDGES, RegionStore
+
+#: IoU from which two regions agree.
+AGREES = 0.9
 
 
 @returns_table
@@ -37,7 +40,7 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
     ['Ann', 'Ann', 'Bo', 'Bo']
     """
     if not people or len(set(people)) != len(people):
-        raise RegionError("assign: name at least one person, and each only once")
+        raise RegionError("assign: name at least one person, and no person twice")
     if not 0 <= shared <= 1:
         raise RegionError(f"assign: shared={shared}; must be a share from 0 to 1")
     group = _groups(queue)
@@ -63,6 +66,9 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
 def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> pd.DataFrame:
     """Compare two people's decisions on the images that both decided on.
 
+    The frame of `imgprep.service_regions` is one more annotator: images in which the service detects no subject are
+    left out.
+
     Returns
     -------
     pandas.DataFrame
@@ -78,8 +84,9 @@ def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> p
     >>> float(agreement(ann, bo)["iou"][0])
     0.5
     """
+    keys, compared = ["PicName", "ProductId"], ["state", *EDGES]
     frames = [item.frame() if isinstance(item, RegionStore) else item for item in (a, b)]
-    keys = ["PicName", "ProductId"]
+    frames = [frame.loc[frame["state"].notna(), [*keys, *compared]] for frame in frames]
     both = frames[0].merge(frames[1], on=keys, suffixes=("_a", "_b"))
     low = pd.DataFrame({e: both[[f"{e}_a", f"{e}_b"]].max(axis=1) for e in ("x1", "y1")})
     high = pd.DataFrame({e: both[[f"{e}_a", f"{e}_b"]].min(axis=1) for e in ("x2", "y2")})
@@ -92,7 +99,7 @@ def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> p
         "pictures": len(result),
         "same_state": float((result["state_a"] == result["state_b"]).mean()) if len(result) else None,
         "mean_iou": float(drawn.mean()) if len(drawn) else None,
-        "iou_90": float((drawn >= 0.9).mean()) if len(drawn) else None,
+        "iou_90": float((drawn >= AGREES).mean()) if len(drawn) else None,
     }
     return result
 

@@ -24,8 +24,8 @@ from imgprep.core.frames import records, returns_table
 from imgprep.core.regions import Region
 from imgprep.draw.schema import copy_file, open_file, refuse_network_drive, unusable
 
-#: Origins of a region: drawn, an accepted suggestion, an edited suggestion, or imported from a file.
-HOWS = ("drawn", "accepted", "edited", "imported")
+#: Origins of a region: drawn, an accepted suggestion, an edited one, the service's box, or imported from a file.
+HOWS = ("drawn", "accepted", "edited", "service", "imported")
 
 EDGES = ("x1", "y1", "x2", "y2")
 #: Columns of a regions frame; ``ProductId`` is NA if the region applies to every product of the image.

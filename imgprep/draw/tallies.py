@@ -1,13 +1,17 @@
-"""Counts of regions by place, size and origin, and of suggestions by fate."""
+"""Counts of regions by place, size and origin, of suggestions by fate, and of drawings that the service saves."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from imgprep.core.frames import returns_table
+
+#: Thresholds of IoU at which drawings saved are counted.
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 @returns_table
@@ -120,6 +124,38 @@ def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
     frame["suggestions"] = place.value_counts().reindex(names).fillna(0).astype("int64")
     frame["mean_iou"] = suggestions["iou"].groupby(place, observed=False).mean().reindex(names).astype("Float64")
     return frame.rename_axis("confidence").reset_index().astype({"confidence": "str"})
+
+
+@returns_table
+def tally_drawings_saved(compared: pd.DataFrame, *, thresholds: Iterable[float] = THRESHOLDS) -> pd.DataFrame:
+    """Count the drawn regions that need no drawing, because the service's box agrees with them.
+
+    Parameters
+    ----------
+    compared : pandas.DataFrame
+        Result of `imgprep.service_regions`; rows without a region of ours or an answer are left out.
+    thresholds : iterable of float
+        IoU, 0 … 1, from which a box agrees.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per threshold: ``iou``, ``images`` (with a region and an answer), ``saved`` (of them, with a box that
+        agrees) and ``per_hundred`` (``saved`` per 100 images; NA without images). ``.attrs["note"]`` is the frame's.
+
+    Examples
+    --------
+    >>> compared = pd.DataFrame({"state_ours": "region", "category": 1, "iou": [0.95, 0.8, 0.2, pd.NA]})
+    >>> tally_drawings_saved(compared, thresholds=[0.7, 0.9]).to_numpy().tolist()
+    [[0.7, 4, 2, 50.0], [0.9, 4, 1, 25.0]]
+    """
+    drawn = compared[compared["state_ours"].eq("region").fillna(value=False) & compared["category"].notna()]
+    overlap = drawn["iou"].astype("Float64").fillna(0.0)  # no subject was detected: it must be drawn
+    rows = [(float(least), len(drawn), int((overlap >= least).sum())) for least in thresholds]
+    frame = pd.DataFrame(rows, columns=["iou", "images", "saved"])
+    frame["per_hundred"] = (100 * frame["saved"] / frame["images"].where(frame["images"] > 0)).astype("Float64")
+    frame.attrs["note"] = compared.attrs.get("note", "")
+    return frame
 
 
 def _boxes(regions: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

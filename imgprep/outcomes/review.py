@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,7 +55,7 @@ class Review:
         ``measure, before, now``: compared with the previous month, counted as in `imgprep.outcomes.counting`; failures
         open at the end of each month as in `tally_failure_changes`.
     asked : str
-        The month's last answer of the gallery itself, see `verify_gallery`.
+        The gallery's last answer in the month; see `verify_gallery`.
 
     Examples
     --------
@@ -241,14 +241,16 @@ def _stages(run: Run, held: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
     errors = findings[findings["severity"] == "error"]
     refused = errors[["row", "PicName"]].rename(columns={"PicName": "sent"}).merge(rows[["row", *_KEY]], on="row")
     refused = refused.merge(names, on=[*_KEY, "sent"], how="left", indicator="own")
-    refused = refused[refused["own"].eq("both") | refused["sent"].isna()]
-    rows["passes"] = rows["image"] & ~_among(rows, refused)
+    named = refused["own"].eq("both") | refused["sent"].eq(refused["PicName"])  # a row without a key was never sent
+    refused = refused[named | refused["sent"].isna()]
+    rows["passes"] = rows["image"] & ~_among(rows, refused, ["row", "PicName"])
     rows["region"] = rows["held"] & both["Region"].notna().to_numpy()
     return rows
 
 
-def _among(rows: pd.DataFrame, images: pd.DataFrame) -> pd.Series[bool]:
-    return pd.Series(pd.MultiIndex.from_frame(rows[_KEY]).isin(pd.MultiIndex.from_frame(images[_KEY])), rows.index)
+def _among(rows: pd.DataFrame, images: pd.DataFrame, key: Sequence[str] = _KEY) -> pd.Series[bool]:
+    matches = rows[[*key]].merge(images[[*key]].drop_duplicates(), on=[*key], how="left", indicator="_")  # NA is equal
+    return matches["_"].eq("both").set_axis(rows.index)
 
 
 def _funnel(rows: pd.DataFrame) -> pd.DataFrame:

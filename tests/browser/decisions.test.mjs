@@ -38,6 +38,17 @@ test("a draft goes with the revision it was made on, and with that of an own sav
   assert.equal(sent[2].rev, 4);
 });
 
+test("the service's box is sent as the service's, and undo withdraws it", () => {
+  const { decisions, sent } = setUp();
+  decisions.learn(item(1, { suggestion: { ...box, x2: 31 }, service: box }));
+  decisions.accept(decisions.items.get(1), box, { service: true });
+  assert.deepEqual([sent[0].region, sent[0].service], [box, true]);
+  assert.deepEqual(decisions.effective(1), { state: "region", region: box, from: "sent" });
+  decisions.answered({ type: "saved", key: "k1", id: 1, rev: 1, item: item(1, { rev: 1, state: "region", region: box }) });
+  decisions.travel("undo");
+  assert.equal(sent[1].state, "undone");
+});
+
 test("there is nothing to save without a box, and an older item does not replace a newer one", () => {
   const { decisions, sent } = setUp();
   decisions.learn(item(1, { rev: 5 }));

@@ -20,6 +20,14 @@ test("a box drawn from outside is clamped, one wholly outside is none", () => {
   assert.equal(g.boxBetween({ x: -50, y: 0 }, { x: -10, y: 90 }, image), null);
 });
 
+test("the overlap of two boxes is their intersection over their union", () => {
+  const box = { x1: 0, y1: 0, x2: 10, y2: 10 };
+  assert.equal(g.iou(box, box), 1);
+  assert.equal(g.iou(box, { ...box, y2: 5 }), 0.5);
+  assert.equal(g.iou(box, { x1: 10, y1: 0, x2: 20, y2: 10 }), 0);
+  assert.equal(actionOf({ key: "a" }).action, "acceptService");
+});
+
 test("handles pull, turn over and never empty a box; moving stays inside", () => {
   const box = { x1: 100, y1: 100, x2: 200, y2: 200 };
   assert.deepEqual(g.dragHandle(box, "w", 150, 0, image), { x1: 200, y1: 100, x2: 250, y2: 200 });

@@ -280,8 +280,11 @@ def test_progress_says_done_left_and_pace(bare):
 
 
 def test_enter_accepts_a_suggestion_and_a_drag_replaces_it(page):
-    bare = Bare(page, suggestions={0: BOX, 1: BOX, 2: BOX}).shown(0)
+    seen = {"x1": 90, "y1": 100, "x2": 230, "y2": 300}
+    bare = Bare(page, suggestions={0: BOX, 1: BOX, 2: BOX}, changes={3: {"service": seen}}).shown(0)
     assert (bare.box, bare.source) == (EDGES, "suggestion")
+    bare.press("a")
+    assert "not asked about this image" in bare.status
     bare.press("Enter")
     bare.shown(1).drag((100, 120), (160, 260), 1)  # inside the suggestion, which may be far too large
     bare.press("Enter")
@@ -290,6 +293,11 @@ def test_enter_accepts_a_suggestion_and_a_drag_replaces_it(page):
     bare.shown(3)
     items = bare.settled()
     assert [box_of(item) for item in items[:3]] == [EDGES, [100, 120, 160, 260], [80, 100, 250, 350]]
+    assert bare.root.get_attribute("data-service") == "90,100,230,300"
+    bare.press("a")
+    bare.shown(4)
+    assert box_of(bare.settled()[3]) == [90, 100, 230, 300]
+    assert [save.get("service") for save in bare.saves()] == [None, None, None, True]
 
 
 def test_the_grid_accepts_a_page_but_what_was_rejected(page):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from imgprep.core.errors import ImgprepError
 from imgprep.core.regions import Region
-from imgprep.draw.annotator.queue import OPEN, Queue
+from imgprep.draw.annotator.queue import OPEN, Item, Queue
 from imgprep.draw.store import EDGES
 from imgprep.images.found import Found, Problem, Source, Unfit
 from imgprep.images.storage import Folder
@@ -107,6 +107,7 @@ class ItemImages:
                 "who": entry.who if entry and not is_open else None,
                 "how": entry.how if entry and not is_open else None,
                 "conflict": list(item.conflict),
+                "service": _edges(_service_box(item, file)),
             }
 
     def digest(self, number: int) -> str | None:
@@ -170,6 +171,7 @@ class ItemImages:
         with self._lock:
             self._suggestions.setdefault(number, Suggestion(region, confidence, str((*named, "own")[0])))
             item.confidence = self._suggestions[number].confidence
+            item.compare(self._suggestions[number].region, "region")
         return True
 
     def problem(self, number: int, error: BaseException) -> str:
@@ -234,6 +236,12 @@ def _encoded(image: Image.Image, *, quality: int) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality)
     return out.getvalue()
+
+
+def _service_box(item: Item, file: FileState | None) -> Region | None:
+    """Return the service's box, unless it was asked about another version of the file."""
+    seen = item.service
+    return None if seen is None or (file and seen.digest not in (None, file.digest)) else seen.region
 
 
 def _edges(region: Region | None) -> dict[str, int] | None:

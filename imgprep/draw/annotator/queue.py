@@ -7,16 +7,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from imgprep.core.errors import RegionError
 from imgprep.core.frames import records
-from imgprep.draw.store import EDGES, RegionStore
+from imgprep.core.regions import Region
+from imgprep.draw.store import EDGES, Entry, RegionStore
 
 FILTERS = ("all", "undone", "done", "flagged", "suggested", "stale", "failed", "findings", "conflict")
-ORDERS = ("given", "product", "confidence", "findings")
+ORDERS = ("given", "product", "confidence", "findings", "disagreement")
 #: States that need a decision.
 OPEN = frozenset({"undone", "stale"})
 #: Period, in seconds, over which the pace (items per hour) is measured.
@@ -25,12 +26,31 @@ PACE_SECONDS = 1800
 VIEWS_KEPT = 16
 
 
+class ServiceBox(NamedTuple):
+    """The subject that the service detects in an image, and the file that it was asked about."""
+
+    region: Region | None
+    digest: str | None
+    size: tuple[int, int] | None
+
+    def disagreement(self, region: Region | None, state: str) -> float | None:
+        """Return 1 − IoU with a region of ours or the whole image, 0 … 1; None if there is nothing to compare."""
+        if state == "service":
+            return 0.0
+        if region is None and state == "whole" and self.size:
+            region = Region(x1=0, y1=0, x2=self.size[0], y2=self.size[1])
+        if region is None:
+            return None
+        return 1.0 if self.region is None else 1 - self.region.iou(region)
+
+
 @dataclass(slots=True)
 class Item:
     """One decision to make, on an image or on an image for one product.
 
     ``status`` is undone, region, whole, service or stale; ``rows`` are positions in the catalogue; ``conflict`` holds
     the sides of a merge conflict, one dict each: ``rev``, ``who``, ``state`` and ``region`` (edges by name).
+    ``service`` is the service's answer, and ``disagreement`` its distance from the decision or else the suggestion.
     """
 
     pic_name: str
@@ -43,6 +63,12 @@ class Item:
     findings: int = 0
     confidence: float | None = None
     conflict: Sequence[dict[str, Any]] = ()
+    service: ServiceBox | None = None
+    disagreement: float | None = None
+
+    def compare(self, region: Region | None, state: str) -> None:
+        """Update the disagreement with the service."""
+        self.disagreement = self.service.disagreement(region, state) if self.service else None
 
 
 class Queue:
@@ -67,6 +93,10 @@ class Queue:
                     item, known = self.items[number], digest_of(number)
                     stale = state == "region" and known is not None and known != digest
                     item.status, item.flagged = "stale" if stale else state, bool(flagged)
+            if any(item.service for item in self.items):
+                for key, entry in self.store.entries().items():
+                    if key in self.numbers:
+                        self.items[self.numbers[key]].compare(entry.region, entry.state)
         self.read_conflicts()
 
     def read_conflicts(self) -> None:
@@ -82,13 +112,14 @@ class Queue:
                 if item.conflict or number in found:
                     item.conflict = found.get(number, ())
 
-    def saved(self, number: int, state: str, flagged: bool) -> None:
+    def saved(self, number: int, entry: Entry) -> None:
         """Update an item after its decision has been saved."""
         item = self.items[number]
         with self.lock:
-            if item.status in OPEN and state != "undone":
+            if item.status in OPEN and entry.state != "undone":
                 self._saved_at.append(time.monotonic())
-            item.status, item.flagged, item.conflict = state, flagged, ()
+            item.status, item.flagged, item.conflict = entry.state, entry.flagged, ()
+            item.compare(entry.region, entry.state)
 
     def add_view(self, view: str) -> bool:
         """Register a display; return whether it is new."""
@@ -156,17 +187,21 @@ def build_items(source: pd.DataFrame | Iterable[str], *, per_product: bool = Fal
     return [Item(*key, products=tuple(products_of.get(key, ())), rows=tuple(rows[key])) for key in rows]
 
 
-def mark_items(items: list[Item], outcome: pd.DataFrame | None, findings: pd.DataFrame | None) -> None:
-    """Mark images that failed in the last run, and count the findings for each image."""
+def mark_items(
+    items: list[Item], outcome: pd.DataFrame | None, findings: pd.DataFrame | None, service: pd.DataFrame | None = None
+) -> None:
+    """Mark images that failed in the last run, count the findings for each image, and add the service's boxes."""
     failed: set[str] = set()
     if outcome is not None and len(outcome):
         failed = set(outcome["PicName"][outcome["outcome"] == "failed"].dropna())
     counts: dict[Any, int] = {}
     if findings is not None and len(findings):
         counts = findings["PicName"].dropna().value_counts().to_dict()
+    boxes = {} if service is None else _service_boxes(service)
     for item in items:
         item.failed = item.pic_name in failed
         item.findings = int(counts.get(item.pic_name, 0))
+        item.service = boxes.get(item.pic_name)
 
 
 def arranged(items: list[Item], *, show: str = "all", order: str = "given") -> list[int]:
@@ -193,7 +228,21 @@ def arranged(items: list[Item], *, show: str = "all", order: str = "given") -> l
         keep.sort(key=lambda number: 2.0 if items[number].confidence is None else items[number].confidence or 0.0)
     elif order == "findings":
         keep.sort(key=lambda number: -items[number].findings)
+    elif order == "disagreement":
+        keep.sort(key=lambda number: -(-1.0 if (found := items[number].disagreement) is None else found))
     return keep
+
+
+def _service_boxes(service: pd.DataFrame) -> dict[str, ServiceBox]:
+    """Return the service's answers in a frame by PicName."""
+    if missing := [name for name in ("PicName", "category", *EDGES) if name not in service]:
+        raise RegionError(f"service: has no column {missing[0]}; pass the frame of imgprep.service_regions")
+    boxes = {}
+    for row in records(service[service["category"].notna()]):
+        region = None if row["x1"] is None else Region(**{edge: int(row[edge]) for edge in EDGES})
+        size = (int(row["width"]), int(row["height"])) if row.get("width") and row.get("height") else None
+        boxes[str(row["PicName"])] = ServiceBox(region, row.get("digest"), size)
+    return boxes
 
 
 def find(items: list[Item], text: str) -> int | None:

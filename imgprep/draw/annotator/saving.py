@@ -32,7 +32,7 @@ class Saver:
         if not isinstance(content.get("rev"), int) or isinstance(content.get("rev"), bool):
             raise RegionError("a save must have the revision that it is based on")
         entry = self._settle(content, number) if content["type"] == "decide" else self._put(content, number)
-        self._queue.saved(number, entry.state, entry.flagged)
+        self._queue.saved(number, entry)
         answer = {"type": "saved", "key": key, "id": number, "rev": entry.revision}
         self._answers[key] = answer
         while len(self._answers) > ANSWERS_KEPT:
@@ -55,7 +55,7 @@ class Saver:
             product_id=item.product_id,
             digest=file.digest if file else None,
             size=file.size if file else None,
-            how=self._how(number, region, before),
+            how=self._how(number, region, before, content),
             state=state if region is None else None,
             note=note[:2000] if isinstance(note, str) else None,
             flagged=flagged if isinstance(flagged, bool) else None,
@@ -77,10 +77,13 @@ class Saver:
                 )
             return self._store.decide(item.pic_name, item.product_id, revision=chosen)
 
-    def _how(self, number: int, region: Region | None, before: Entry | None) -> str:
+    def _how(self, number: int, region: Region | None, before: Entry | None, content: dict[str, Any]) -> str:
         offered = self._images.suggestion(number)
         if region is None:
             return "drawn"
+        seen = self._queue.items[number].service
+        if content.get("service") is True and seen and seen.region == region:
+            return "service"
         if offered and offered.region == region:
             return "accepted"
         if (offered and offered.region.iou(region) > 0.5) or (before is not None and before.region is not None):

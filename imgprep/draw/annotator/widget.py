@@ -64,6 +64,10 @@ class RegionAnnotator(anywidget.AnyWidget):
         Make one item per image and product instead of one per image, for products that share images.
     outcome, findings : pandas.DataFrame, optional
         Outcome of the last run and findings from the checks, used by filters and orders.
+    service : pandas.DataFrame, optional
+        What the service detects, from `imgprep.service_regions`: its box is drawn dashed in a colour of its own and
+        accepted with A; the order ``disagreement`` starts with the images where it overlaps least with the decision, or
+        else the suggestion.
     show, order : str
         Initial filter and order (`imgprep.draw.annotator.queue.FILTERS` and ``ORDERS``).
     height : int
@@ -109,6 +113,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         per_product: bool = False,
         outcome: pd.DataFrame | None = None,
         findings: pd.DataFrame | None = None,
+        service: pd.DataFrame | None = None,
         show: str = "all",
         order: str = "given",
         height: int = 560,
@@ -116,12 +121,13 @@ class RegionAnnotator(anywidget.AnyWidget):
         source = open_source(root)
         items = build_items(catalogue_or_names, per_product=per_product)
         arranged(items[:1], show=show, order=order)  # report an unknown name here, not in the browser
-        mark_items(items, outcome, findings)
+        mark_items(items, outcome, findings, service)
         self.store = store if isinstance(store, RegionStore) else RegionStore(store)
         # Each widget gets a new session, so that a message from a view that outlived its kernel matches none.
         self._session = secrets.token_hex(8)
         self._catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
-        self._opening: Content = {"show": show, "order": order, "height": height}
+        note = "" if service is None else service.attrs.get("note", "")
+        self._opening: Content = {"show": show, "order": order, "height": height, "note": note}
         self._queue = Queue(items, self.store)
         suggester: Suggest | None = suggest if callable(suggest) else (suggest_with_method if suggest else None)
         self._images = ItemImages(self._queue, source, suggester)

@@ -1,4 +1,4 @@
-"""Charts of regions: position, size, fate of suggestions, and order of their numbers."""
+"""Charts of regions: position, size, fate of suggestions, drawings saved, and order of coordinates."""
 
 from __future__ import annotations
 
@@ -117,10 +117,42 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return clean(ax, grid="x")
 
 
+def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how many drawings per hundred images the service's own boxes would save.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.draw.tallies.tally_drawings_saved`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> compared = pd.DataFrame({"state_ours": "region", "category": 1, "iou": [0.95, 0.92, 0.2]})
+    >>> from imgprep.draw.tallies import tally_drawings_saved
+    >>> plot_drawings_saved(tally_drawings_saved(compared)).get_title()
+    "Drawings that the service's box saves, 3 images"
+    """
+    ax = axes(ax, 6, 3.4)
+    shares = tally["per_hundred"].fillna(0).astype(float)
+    ax.bar(range(len(tally)), shares, color=COLOURS[2], edgecolor="white")
+    for at, (share, saved) in enumerate(zip(shares, tally["saved"], strict=True)):
+        ax.text(at, share + 1, f"{saved:,}", ha="center", va="bottom", fontsize=8)
+    ax.set_xticks(range(len(tally)), [f"≥ {least:g}" for least in tally["iou"]])
+    ax.set_ylim(0, 108)
+    ax.set_ylabel("drawings saved per 100 images")
+    note = tally.attrs.get("note")  # a sandbox's boxes must not be taken for the vendor's
+    ax.set_xlabel("IoU of the service's box and our region; labels: images" + (f"\n{note}" if note else ""))
+    images = int(tally["images"].max()) if len(tally) else 0
+    ax.set_title(f"Drawings that the service's box saves, {counted(images, 'image')}")
+    return clean(ax)
+
+
 def plot_region_order(
     found: pd.DataFrame, root: str | os.PathLike[str], *, images: int = 4, ax: Axes | None = None
 ) -> Axes:
-    """Draw regions on their images in both orders of their numbers, to show which order is meant.
+    """Draw regions on their images in both orders of coordinates, to show which order is meant.
 
     Parameters
     ----------
@@ -129,7 +161,7 @@ def plot_region_order(
     root : path
         The folder or zip archive of the images; unreadable ones are skipped.
     images : int
-        Most images to draw, those with the strongest evidence first.
+        Maximum number of images to draw, those with the strongest evidence first.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 

@@ -6,9 +6,11 @@ import threading
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
+from imgprep.core.errors import RegionError
 from imgprep.core.regions import Region
 from imgprep.draw.annotator.queue import Item, arranged, find
 from imgprep.draw.annotator.widget import RegionAnnotator, _keep_threads, front_end, join_modules
@@ -314,3 +316,31 @@ def test_modules_under_node(subject):
     folder = Path(__file__).parents[2] / "browser"
     done = subprocess.run([node, "--test", folder / f"{subject}.test.mjs"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_the_services_box_is_shown_accepted_as_its_own_and_ordered_by_disagreement(tmp_path):
+    for number in range(4):
+        Image.new("RGB", (100 + number, 80), "white").save(tmp_path / f"{number}.png")
+    names = [f"{number}.png" for number in range(4)]
+    service = pd.DataFrame({"PicName": names[:3], **{edge: [value] * 3 for edge, value in BOX.items()}, "category": 1})
+    with RegionStore(tmp_path / "regions.db") as store:
+        store.put("1.png", Region(x1=0, y1=0, x2=10, y2=10))
+        store.put("2.png", Region(**BOX))
+        suggest = lambda file: (Region(x1=10, y1=20, x2=60, y2=45), 0.5)  # noqa: E731
+        widget = RegionAnnotator(names, tmp_path, store, suggest=suggest, service=service, order="disagreement")
+        widget.sent = []
+        widget.send = lambda content, buffers=None: widget.sent.append((content, buffers))
+        assert widget._queue.arrange("v", show="all", order="disagreement") == [1, 2, 0, 3]
+        deliver(widget, type="want", ids=[0])
+        assert widget._queue.arrange("v", show="all", order="disagreement") == [1, 0, 2, 3], "half of it is suggested"
+        assert (answer := deliver(widget, **proposal(widget, service=True)))[0]["item"]["service"] == BOX
+        assert (answer[0]["type"], store.entry("0.png").how) == ("saved", "service")
+        other = {**BOX, "x2": 61}
+        deliver(widget, **proposal(widget, 1, key="k2", rev=store.entry("1.png").revision, region=other, service=True))
+        assert store.entry("1.png").how == "edited", "only the service's own box is recorded as the service's"
+        widget._queue.items[2].service = widget._queue.items[2].service._replace(digest="another file's")
+        assert widget._images.describe(2)["service"] == BOX, "the file is not read yet"
+        assert deliver(widget, type="want", ids=[2])[0]["item"]["service"] is None
+        widget.close()
+        with pytest.raises(RegionError, match="service: has no column category"):
+            RegionAnnotator(names, tmp_path, store, service=service.drop(columns="category"))

@@ -108,6 +108,16 @@ def test_images_of_one_record_are_counted_apart_and_rows_left_out_are_not(tmp_pa
     assert review([open_run(run.folder)]).funnel["images"].tolist() == [3, 3, 2, 1, 1]
 
 
+@pytest.mark.parametrize("named", ["b.jpg", None])
+def test_a_row_without_a_product_id_does_not_pass(tmp_path, named):
+    run = make_run(tmp_path / "1", "2026-11-02", {"A": "imported"})
+    nameless = run.catalogue.assign(ProductId=["A", None, "C", "D"])
+    nameless.to_parquet(run.folder / "catalogue.parquet")
+    finding = {"rule": "product-id-missing", "severity": "error", "row": 2, "ProductId": None, "PicName": named}
+    pd.DataFrame([finding, {**finding, "row": 3, "PicName": None}]).to_parquet(run.folder / "findings.parquet")
+    assert review([open_run(run.folder)]).funnel["images"].tolist() == [4, 3, 1, 1, 1]
+
+
 def test_an_earlier_month_ignores_later_runs(runs):
     earlier = review(runs, "2026-10")
     assert earlier.funnel["images"].tolist() == [4, 3, 3, 1, 1]

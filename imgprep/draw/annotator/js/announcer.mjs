@@ -11,6 +11,7 @@ export function describeItem({ at, count, item, now, box, owed, problem }) {
   if (now.from === "suggestion") parts.push(item.method === "stale" ? "stale, its region is offered" : `suggestion, ${Math.round(100 * (item.confidence ?? 0))} % sure`);
   else parts.push(STATE_WORDS[now.state] || now.state);
   if (box) parts.push(Object.entries(EDGE_WORDS).map(([edge, word]) => `${word} ${box[edge]}`).join(" "));
+  if (item.service) parts.push(`the service's box ${Object.entries(EDGE_WORDS).map(([edge, word]) => `${word} ${item.service[edge]}`).join(" ")}`);
   if (now.from === "draft") parts.push("not saved");
   if (now.from === "saved") parts.push("saved");
   if (item.flagged) parts.push("flagged");

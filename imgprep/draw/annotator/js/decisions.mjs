@@ -111,10 +111,11 @@ export class Decisions {
     if (this.drafts.has(id)) this.step(id, () => this.drafts.delete(id));
   }
 
-  accept(item) {
+  // Accept the suggestion, or the service's box.
+  accept(item, region = item.suggestion, extra = {}) {
     this.step(item.id, () => {
-      this.send(item.id, { state: "region", region: item.suggestion });
-      this.items.set(item.id, { ...item, state: "region", region: item.suggestion });
+      this.send(item.id, { state: "region", region }, extra);
+      this.items.set(item.id, { ...item, state: "region", region });
     });
   }
 

@@ -1,5 +1,5 @@
 import { Announcer, describeItem } from "./announcer.mjs";
-import { EDGES, warnings } from "./geometry.mjs";
+import { EDGES, iou, warnings } from "./geometry.mjs";
 import { showCounts, showCrop, showText, STATE_WORDS } from "./view.mjs";
 
 const WHOLE = (image) => ({ x1: 0, y1: 0, x2: image.w, y2: image.h });
@@ -51,9 +51,10 @@ export class Display {
     const image = this.a.shownId === id ? stage.shown?.image : null;
     const box = (image && now.region) || null;
     const whole = image && now.state === "whole" ? WHOLE(image) : null;
-    if (!stage.pointer.busy) stage.setBox(box, now.from === "suggestion", whole);
+    if (!stage.pointer.busy) stage.setBox(box, now.from === "suggestion", whole, (image && this.a.item()?.service) || null);
     this.v.root.dataset.box = box ? EDGES.map((edge) => box[edge]).join(",") : "";
     this.v.root.dataset.from = now.from;
+    this.v.root.dataset.service = stage.service ? EDGES.map((edge) => stage.service[edge]).join(",") : "";
     return { now, box };
   }
 
@@ -132,7 +133,8 @@ export function showItem(v, item, now, box, picture) {
     if (input !== input.getRootNode().activeElement) input.value = box ? box[edge] : "";
     input.max = image ? (edge.startsWith("x") ? image.w : image.h) : "";
   }
-  v.measure.textContent = measureText(box, image);
+  const seen = item.service && (whole || box) ? ` · IoU with the service ${iou(item.service, whole || box).toFixed(2)}` : "";
+  v.measure.textContent = measureText(box, image) + seen;
   const notes = image && box ? warnings(box, image).map((one) => `Warning: ${one}`) : [];
   if (item.conflict?.length) notes.unshift(`Conflict: ${sides(item)}`);
   const warning = notes.join(" · ");

@@ -52,6 +52,15 @@ export function boxBetween(a, b, image) {
   return x1 < x2 && y1 < y2 ? { x1, y1, x2, y2 } : null;
 }
 
+// Intersection over union, 0 … 1.
+export function iou(a, b) {
+  const across = Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1);
+  const down = Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1);
+  if (across <= 0 || down <= 0) return 0;
+  const area = (box) => (box.x2 - box.x1) * (box.y2 - box.y1);
+  return (across * down) / (area(a) + area(b) - across * down);
+}
+
 export function isClick(a, b) {
   return Math.hypot(a.x - b.x, a.y - b.y) < CLICK_PX;
 }

@@ -12,6 +12,7 @@ export const HELP = [
   ["E", "choose an edge for the arrow keys; press again for the next"],
   ["W", "whole image is the subject (Crop: false)"],
   ["V", "leave it to the service"],
+  ["A", "accept the service's own box (violet, finely dashed) and continue"],
   ["Delete", "remove the box, or undo a decision"],
   ["=", "same box as on the previous image"],
   ["Ctrl+Z · Ctrl+Shift+Z", "undo · redo, across images too"],
@@ -28,7 +29,7 @@ export const HELP = [
 const PLAIN = {
   Enter: "save", PageDown: "skip", PageUp: "back", Delete: "remove", Backspace: "remove", Escape: "escape",
   "+": "zoomIn", "-": "zoomOut", "0": "fit", "1": "actual", "/": "find", "?": "help", "=": "same",
-  s: "skip", t: "twoClick", e: "edge", w: "whole", v: "service", f: "flag", n: "note", g: "grid", " ": "panning",
+  s: "skip", t: "twoClick", e: "edge", w: "whole", v: "service", a: "acceptService", f: "flag", n: "note", g: "grid", " ": "panning",
 };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -139,7 +140,7 @@ export class Input {
   act(name, value) {
     const actions = {
       save: () => this.a.save(), back: () => this.a.goTo(this.a.position.at - 1), skip: () => this.a.goTo(this.a.position.at + 1),
-      whole: () => this.a.decide("whole"), service: () => this.a.decide("service"), remove: () => this.a.decisions.remove(this.a.current()), same: () => this.same(),
+      whole: () => this.a.decide("whole"), service: () => this.a.decide("service"), acceptService: () => this.a.acceptService(), remove: () => this.a.decisions.remove(this.a.current()), same: () => this.same(),
       undo: () => this.a.travel("undo"), redo: () => this.a.travel("redo"),
       flag: () => this.a.item() && this.a.mark({ flagged: !this.a.item().flagged }), note: () => this.a.v.note.focus(),
       noted: () => this.a.mark({ note: value }), number: () => this.typeEdge(value), escape: () => this.escape(),

@@ -11,6 +11,7 @@ import { Stage } from "./stage.mjs";
 import { buildView, fillSelects } from "./view.mjs";
 
 const TEXTS_KEPT = 200;
+const CONFLICT = "Two people decided differently here: resolve it in the grid (G), draw a box, or press S to skip.";
 const NO_FRAME_MS = 300; // a hidden window gets no animation frames; use a timer instead
 
 // One display of the widget, which connects its parts: Decisions (drafts, saves, undo), Position (in the queue),
@@ -53,6 +54,10 @@ export class Annotator {
     this.review.page = message.page;
     this.v.root.style.setProperty("--high", `${message.height}px`);
     fillSelects(this.v, message);
+    if (message.note) { // a sandbox's boxes must not be taken for the vendor's
+      this.stage.serviceLabel = "service (sandbox)";
+      this.display.status(message.note);
+    }
   }
 
   receive(message, buffers) {
@@ -219,7 +224,7 @@ export class Annotator {
     if (!problem && !this.painted()) return; // Enter was pressed before the image was visible
     const { from } = this.decisions.effective(id);
     if (from === "suggestion" && this.item().conflict?.length) {
-      this.display.status("Two people decided differently here: resolve it in the grid (G), draw a box, or press S to skip.");
+      this.display.status(CONFLICT);
       return;
     }
     const nothingNew = from === "saved" || from === "sent" || (problem && from !== "draft");
@@ -228,6 +233,20 @@ export class Annotator {
     this.leaving = false;
     if (done) this.goTo(this.position.at + 1);
     else this.display.status("Nothing to save yet: draw a box, or press W (whole image), V (leave to the service) or S (skip).");
+  }
+
+  // Save the service's own box and continue.
+  acceptService() {
+    const item = this.item();
+    if (!item || !this.painted() || this.stage.pointer.gesture) return;
+    if (!item.service) this.display.status("The service was not asked about this image, or detects no subject in it.");
+    else if (item.conflict?.length) this.display.status(CONFLICT);
+    else {
+      this.leaving = true; // as when saving
+      this.decisions.accept(item, item.service, { service: true });
+      this.leaving = false;
+      this.goTo(this.position.at + 1);
+    }
   }
 
   // Propose "whole image" or "left to the service", like a box.

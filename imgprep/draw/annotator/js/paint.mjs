@@ -55,6 +55,19 @@ export function paintBox(context, view, box, { dashed, edge, image, size }) {
   paintSize(context, s, box, size);
 }
 
+// Draw the service's box, dashed, with its name at the lower edge, where no size stands.
+export function paintService(context, s, colour, label) {
+  outline(context, s, colour, [3, 5]);
+  context.font = "12px ui-monospace, monospace";
+  const wide = context.measureText(label).width + 10;
+  const x = s.x + s.w - wide;
+  const y = s.y + s.h - 18;
+  context.fillStyle = "rgba(10, 14, 22, 0.8)";
+  context.fillRect(x, y, wide, 18);
+  context.fillStyle = colour;
+  context.fillText(label, x + 5, y + 13);
+}
+
 // Draw the frame of an image whose subject is the whole image.
 export function paintWhole(context, s) {
   outline(context, s, "#5fe08f");

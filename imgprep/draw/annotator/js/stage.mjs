@@ -1,5 +1,5 @@
 import { boxBetween, clamp, dragHandle, fit, hit, hitHandle, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
-import { EDGE_OF, paintBox, paintCross, paintWhole } from "./paint.mjs";
+import { EDGE_OF, paintBox, paintCross, paintService, paintWhole } from "./paint.mjs";
 
 const GROUND = "#2a2f38"; // as in annotator.css
 
@@ -16,6 +16,8 @@ export class Stage {
     this.shown = null; // {id, picture, image: {w, h}}
     this.box = null;
     this.whole = null; // the edges of the image, if the whole image is the subject
+    this.service = null; // the service's box
+    this.serviceLabel = "service";
     this.dashed = false;
     this.edge = null;
     this.view = { scale: 1, ox: 0, oy: 0 };
@@ -44,8 +46,9 @@ export class Stage {
     this.paint();
   }
 
-  setBox(box, dashed, whole = null) {
+  setBox(box, dashed, whole = null, service = this.service) {
     this.box = box;
+    this.service = service;
     this.dashed = dashed;
     this.whole = whole;
     this.paintFront();
@@ -102,6 +105,7 @@ export class Stage {
     context.clearRect(0, 0, w, h);
     if (!this.shown) return;
     if (this.whole) paintWhole(context, toStage(this.view, this.whole));
+    if (this.service) paintService(context, toStage(this.view, this.service), getComputedStyle(this.element).getPropertyValue("--service"), this.serviceLabel);
     if (this.box) paintBox(context, this.view, this.box, { dashed: this.dashed, edge: this.edge, image: this.shown.image, size: this.size });
     const { first } = this.pointer;
     if (first) paintCross(context, toStage(this.view, { x1: first.x, y1: first.y, x2: first.x, y2: first.y }), this.size);

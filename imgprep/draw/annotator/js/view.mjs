@@ -15,7 +15,7 @@ export function el(tag, properties = {}, ...children) {
 
 export const STATE_WORDS = { undone: "not done", region: "region", whole: "whole image", service: "left to the service", stale: "stale: drawn on another file" };
 const FILTER_WORDS = { all: "all images", undone: "not done", done: "done", flagged: "flagged", suggested: "with suggestion", stale: "stale", failed: "failed in the last run", findings: "with findings", conflict: "in conflict after a merge" };
-const ORDER_WORDS = { given: "catalogue order", product: "by product", confidence: "least certain first", findings: "most findings first" };
+const ORDER_WORDS = { given: "catalogue order", product: "by product", confidence: "least certain first", findings: "most findings first", disagreement: "least like the service's box first" };
 
 // Accessible names for buttons that show only a symbol, and for keys shown as symbols.
 const ICON_WORDS = { zoomOut: "Zoom out", zoomIn: "Zoom in", fit: "Fit the image", actual: "One image pixel per screen pixel", twoClick: "Two clicks instead of a drag", help: "List of keys" };
