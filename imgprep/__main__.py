@@ -3,7 +3,7 @@
 import sys
 
 if not sys.flags.safe_path:
-    del sys.path[0]  # the current folder: no module that lies among the images may be run
+    del sys.path[0]  # the current folder: a module among the images must not be imported
 
 from imgprep.cli.main import main
 

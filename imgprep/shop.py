@@ -67,7 +67,7 @@ _TEMPLATE = """\
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
 earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
 images = ""           # the folder (or zip) of its images, or oss://BUCKET/FOLDER
-# images_endpoint = "oss-cn-beijing.aliyuncs.com"   # of that bucket, if it is in another region than the instance
+# images_endpoint = "oss-cn-beijing.aliyuncs.com"   # of that bucket, if its region differs from the instance's
 # sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
 # where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
 # one_product = true   # of products that share an image, send only the first that the shop shows
@@ -75,7 +75,7 @@ preset = "auto"       # how to read the export: auto, plain, shopify, woocommerc
 # private_hosts = true       # images may be fetched from this machine and private networks: a server of your own
 # causes = "causes.toml"   # your own causes of failure: [[cause]] tables with id, label, family, remedy, phrases
 
-# Which column of the export is which field. Without this table, only columns that are named like a field are found,
+# The column of the export that holds each field. Without this table, only columns named like a field are found,
 # such as ProductId and PicName. `ip.suggest_columns` (notebook 01) proposes the rest.
 # [shop.columns]
 # ProductId = "sku"
@@ -131,7 +131,7 @@ def open_project(
     week : int
         Which of the demo shop's two exports to open: 2 is the later one, with the other as ``earlier``.
     history, seed : int
-        The number of weeks that the demo shop was shipped to a sandbox before, and the seed of these weeks.
+        Number of earlier weeks in which the demo shop was shipped to a sandbox, and their seed.
     **arguments
         Settings that override the project file; see `Settings.load`.
 
@@ -292,7 +292,7 @@ class Project:
 
     def load(self, path: str | Path | None = None) -> pd.DataFrame:
         """Return the catalogue, read as the project says; `path` names another export. See `load_catalogue`."""
-        return load_catalogue(path or self.catalogue, **self.settings.reading)
+        return load_catalogue(path or self.settings.catalogue, **self.settings.reading)
 
     def load_earlier(self, catalogue: pd.DataFrame) -> pd.DataFrame:
         """Return the catalogue of the export before `catalogue`, for comparison and planning.
@@ -322,7 +322,7 @@ class Project:
             )
 
     def check(self, catalogue: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Check every row, and with `facts` every image, by the project's rules and regions. See `check`."""
+        """Check every row, and with `facts` every image, against the project's rules and regions. See `check`."""
         files = None if facts is None else match_names(catalogue, self.images)
         return check(catalogue, facts, regions=self._drawn(), files=files, **self.settings.rules)
 
@@ -337,7 +337,7 @@ class Project:
         return RegionStore(self.work / self.settings.regions.name, who=who)
 
     def known(self) -> pd.DataFrame | None:
-        """Return what the gallery holds by the project's runs, checks and newest export, or None without runs."""
+        """Return the gallery state from the project's runs, checks and newest export; None if there are no runs."""
         return project_state(self.settings)
 
     def plan(self, catalogue: pd.DataFrame, *, delete_missing: bool = False, progress: bool = True) -> Plan:
@@ -392,7 +392,7 @@ class Project:
     def rehearse(self, built: Built | str | Path, *, progress: bool = True, **switches: Any) -> Run:
         """Ship a batch to a new sandbox on this machine, and return the ended run.
 
-        `switches` are those of `Sandbox`. Its gallery starts empty, and never counts as the instance's.
+        `switches` are the options of `Sandbox`. Its gallery starts empty, and is never taken for the instance's.
         """
         with Sandbox(**{"task_seconds": 0, "throttle": False, **switches}) as sandbox:
             settings, images = sandbox.settings, self.settings.images
@@ -430,7 +430,7 @@ class Project:
         return trace(product_id, self.settings, ask=ask)
 
     def verify(self, **options: Any) -> Verification:
-        """Ask the gallery whether images are there as sent. See `verify_gallery` for the options."""
+        """Ask the gallery whether it holds images as sent. See `verify_gallery` for the options."""
         return verify_gallery(load_runs(self.settings.runs), self.settings, **options)
 
     def findability(self, **options: Any) -> Findability:
@@ -438,7 +438,7 @@ class Project:
         return findability(load_runs(self.settings.runs), self.settings, **options)
 
     def what_if(self, images: pd.DataFrame | Iterable[str], **options: Any) -> pd.DataFrame:
-        """Compare what images find by the project's regions, by the service's own, and as a whole. See `what_if`."""
+        """Compare the search results for the project's regions, the service's own, and whole images. See `what_if`."""
         return what_if(images, self.images, self.settings, **{"regions": self._drawn(), **options})
 
     def service_regions(self, images: pd.DataFrame | Iterable[str], **options: Any) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from imgprep.core.text import counted, guarded, percent
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Invisible characters with an effect: controls except tab and line break, joiners, direction marks, tags.
+#: Invisible characters that change the output: controls except tab and line break, joiners, direction marks, tags.
 _ACTS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
@@ -105,7 +105,7 @@ def one_line(text: object, width: int) -> str:
 
 
 def _cell(name: str, value: object) -> object:
-    """Return a value for the table: empty for NA, shares in percent, numbers rounded. CSV and JSON are exact."""
+    """Return a value for the table: empty for NA, shares as percentages, numbers rounded. CSV and JSON are exact."""
     if value is None:
         return ""
     if name in _SHARES and isinstance(value, float):
@@ -117,7 +117,7 @@ def _cell(name: str, value: object) -> object:
     return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1_000 else f"{value:.4g}"
 
 
-#: Longest value, and longest text in columns of sentences, in characters.
+#: Maximum length of a value, and of a text in columns of sentences, in characters.
 _VALUE, _SENTENCE = 160, 2000
 _SENTENCES = {"message", "fix", "remedy", "note", "reason", "detail", "why", "examples"}
 _OF_FINDINGS = ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
@@ -126,7 +126,7 @@ _STYLES = {"error": "bold red", "failed": "bold red", "warning": "yellow", "unkn
 
 
 def _readable(frame: pd.DataFrame) -> list[str]:
-    """Return the columns for people: of findings those that are not repeated in the message; no empty ones."""
+    """Return the columns to print: the non-empty ones, without those that the message of a finding repeats."""
     names = [str(name) for name in frame.columns]
     if {"rule", "message", "fix"} <= set(names):
         names = [

@@ -160,7 +160,7 @@ class _Shared:
         self.reading.add_argument("--preset", help="how to read the export (default: auto)")
         columns = "column map (default: the project's)"
         self.reading.add_argument("--columns", type=Path, metavar="MAP.toml", help=columns)
-        sheets = "workbook sheet: its name, its number, or all (those of the same shape)"
+        sheets = "workbook sheet: its name, its number, or all (sheets of the same shape)"
         self.reading.add_argument("--sheet", metavar="NAME", help=sheets)
         rows = "only these rows, such as \"status = 'active' and stock > 0\""
         self.reading.add_argument("--where", metavar="CONDITION", help=rows)
@@ -288,7 +288,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     listed = check.add_mutually_exclusive_group()
     listed.add_argument("--summary", action="store_true", help="one line per rule")
     listed.add_argument(
-        "--all", action="store_true", help="one line per finding, errors first; csv and json always are"
+        "--all", action="store_true", help="one line per finding, errors first (csv and json always have one)"
     )
 
     text = "Write a page of the findings, each with its image."
@@ -296,10 +296,10 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
     text = "Write a printable sheet of faults for the people who make the images."
     sheet = command("feedback", "look", text, *has.photographs, has.depth, has.drawn, has.ruled)
-    text = "what groups the images: folder, or a regular expression with one group"
+    text = "how to group the images: folder, or a regular expression with one group"
     sheet.add_argument("--by", default="folder", metavar="PATTERN", help=text)
 
-    text = "List images that are the same or nearly the same, with those across products first."
+    text = "List identical and nearly identical images, those shared by several products first."
     doubles = command("duplicates", "look", text, *has.photographs, has.paged)
     doubles.add_argument("--out", type=Path, metavar="FILE.html", help="write a page that shows them side by side")
 
@@ -361,7 +361,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
     compare.add_argument("this", type=Path, metavar="NEW", help="this export")
     compare.add_argument("--all", action="store_true", help="also list what is unchanged")
-    compare.add_argument("--products", action="store_true", help="products removed, added and changed, and how")
+    compare.add_argument("--products", action="store_true", help="list products removed, added and changed")
     compare.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
 
 
@@ -401,7 +401,9 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         "the instance's name must be typed or given with --yes",
     )
     submit.add_argument("--stale-ok", action="store_true", help=_STALE)
-    submit.add_argument("--again", action="store_true", help="start another task even if the batch was submitted")
+    submit.add_argument(
+        "--again", action="store_true", help="start another task even if the batch has already been submitted"
+    )
     submit.add_argument("--no-follow", action="store_true", help="do not wait for the task to end")
     submit.add_argument("--by-hand", action="store_true", help="print the steps for the console (no API access)")
 
@@ -410,7 +412,7 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     )
     follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that has not ended")
 
-    close = command("close", "ship", "End a run with what the console shows about its task.")
+    close = command("close", "ship", "Close a run with the result that the console shows for its task.")
     close.add_argument("run_folder", type=Path, metavar="RUN")
     close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL, CANCELLED")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
@@ -469,28 +471,30 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    text = "Ask the gallery whether images are there as sent; settle unknown lines."
+    text = "Ask the gallery whether it holds images as sent; settle unknown lines."
     verify = command("verify", "outcomes", text, has.cloud, has.runs)
     text = "number of held images to ask about, or all (default: enough to find the margin with the confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
     verify.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
-    text = "share of images not there as sent that the sample finds with this confidence (default: 0.01)"
+    text = "share of images not held as sent that the sample detects with this confidence (default: 0.01)"
     verify.add_argument("--margin", type=float, default=0.01, metavar="SHARE", help=text)
-    verify.add_argument("--all", action="store_true", help="also list the images that are there as sent")
-    verify.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; ask nothing")
+    verify.add_argument("--all", action="store_true", help="also list the images that the gallery holds as sent")
+    verify.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; send none")
     verify.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
 
-    text = "Search the gallery with its own images, and explain those not found."
+    text = "Search the gallery with its own images, and explain why some are not found."
     find = command("findability", "outcomes", text, has.cloud, has.runs, has.images)
     find.add_argument("--sample", type=int, default=200, metavar="N", help="number of images (default: 200)")
     find.add_argument("--by", metavar="COLUMN", help="list the shares per value of this column; sample them equally")
-    find.add_argument("--pairs", action="store_true", help="list the products that are confused")
-    find.add_argument("--sheet", type=Path, metavar="FILE.html", help="write a contact sheet of the worst (--images)")
+    find.add_argument("--pairs", action="store_true", help="list the products that searches confuse")
+    find.add_argument(
+        "--sheet", type=Path, metavar="FILE.html", help="write a contact sheet of the worst (needs --images)"
+    )
     find.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
-    find.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; search nothing")
+    find.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; send none")
     find.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
 
-    text = "Compare what images find by their region, by the service's own, and whole."
+    text = "Compare the search results for images' regions, the service's own, and whole images."
     ways = command("what-if", "outcomes", text, has.cloud, has.images, has.drawn)
     ways.add_argument("names", nargs="+", metavar="NAME", help="images below --images")
     ways.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
@@ -514,7 +518,7 @@ def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     completion = command("completion", "rehearse", "Print a script that completes commands and options in your shell.")
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"], metavar="SHELL", help="bash, zsh or tcsh")
     command("tasks", "ship", "List every batch task of the instance, including the console's.", has.cloud, has.runs)
-    text = "Make a run of a task that was started elsewhere, such as in the console."
+    text = "Create a run for a task that was started elsewhere, such as in the console."
     adopt = command("adopt", "ship", text, has.cloud, has.runs)
     adopt.add_argument("task", metavar="TASK", help="the task's id, from `imgprep tasks`")
     dump = command("dump", "ship", "Export the gallery's content to a file for build --known.", has.cloud)

@@ -113,7 +113,7 @@ class Connections:
 
 
 def _send(connection: socket.socket, head: bytes, body: bytes) -> bool:
-    """Return whether everything was sent; a server that refuses early stops reading and answers."""
+    """Return whether everything was sent; a server that refuses early answers without reading the rest."""
     try:
         connection.sendall(head + body[:_PART])
         for start in range(_PART, len(body), _PART):

@@ -258,7 +258,7 @@ class ImageSearch:
     def _call(self, action: str, request: Mapping[str, Any]) -> dict[str, Any]:
         pace = "search" if action in SEARCHES else action
         between = 1 / self.searches_per_second() if action in SEARCHES else SECONDS_BETWEEN
-        # Counted from the end of the last call, so that however long each is under way, they arrive this far apart.
+        # Counted from the end of the last call, so that calls arrive this far apart, however long each takes.
         wait = self._last.get(pace, float("-inf")) + between - self._clock.monotonic()
         if wait > 0:
             self._clock.sleep(wait)

@@ -161,8 +161,8 @@ def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError
                 message += f"; for a bucket of images, set images_endpoint = {shown(endpoint)}"
         elif details.get("EC") == REQUESTER_PAYS:
             message += (
-                "; the bucket charges whoever reads it (pay-by-requester), and imgprep agrees to no charges: let its "
-                "owner turn that off or copy the images to a bucket of yours"
+                "; the bucket charges its readers (pay-by-requester), which imgprep does not accept: ask its "
+                "owner to turn that off, or copy the images to a bucket of yours"
             )
         elif code in FATAL:
             message += f"; {FATAL[code]}"

@@ -89,7 +89,7 @@ class EnvironmentCredentials:
         disabled, logger.disabled = logger.disabled, True
         try:
             found = Client().get_credential()
-        except Exception as error:  # the chain raises whatever its last provider raised
+        except Exception as error:  # the chain raises its last provider's exception, of any type
             raise self._none_found(", or configure the vendor's credentials file or an ECS role") from error
         finally:
             logger.disabled = disabled

@@ -35,7 +35,7 @@ Task = TypeVar("Task")
 _PER_THREAD = 2
 #: Assumed number of threads of an executor that does not state it.
 _UNKNOWN_THREADS = 32
-#: Seconds between looks at the executor's number of threads.
+#: Seconds between checks of the executor's number of threads.
 _GROWTH_SECONDS = 5.0
 #: Longest single wait for results: once polars is loaded, Ctrl+C does not wake a thread that waits for another.
 _WAIT_SECONDS = 0.5
@@ -181,8 +181,8 @@ def _require_workers(executor: Any) -> None:
     client = getattr(executor, "_client", executor)
     if hasattr(client, "nthreads") and not client.nthreads():
         raise ImgprepError(
-            f"cluster: no worker has been there for {_WORKER_SECONDS} s; start workers, then repeat the call: what is "
-            "done is kept"
+            f"cluster: no worker was available for {_WORKER_SECONDS} s; start workers, then repeat the call: finished "
+            "work is kept"
         )
 
 

@@ -41,7 +41,7 @@ class Attached(pd.DataFrame):
 
 
 class Table(pd.DataFrame):
-    """A frame that notebooks show as a table made for people; operations on it return plain DataFrames."""
+    """A frame that notebooks show as a readable table; operations on it return plain DataFrames."""
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -61,7 +61,7 @@ def as_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def returns_table(function: Callable[P, pd.DataFrame]) -> Callable[P, pd.DataFrame]:
-    """Decorate a public function so that notebooks show the frame that it returns as a table for people."""
+    """Decorate a public function so that notebooks show the frame that it returns as a readable table."""
 
     @wraps(function)
     def returning(*args: P.args, **named: P.kwargs) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def returns_table(function: Callable[P, pd.DataFrame]) -> Callable[P, pd.DataFra
 
 
 def show_fields_as_tables(result: Any) -> None:
-    """Make each frame among a dataclass's fields a `Table`; for ``__post_init__``."""
+    """Convert each frame in a dataclass's fields to a `Table`; for ``__post_init__``."""
     for field in fields(result):
         if isinstance(value := getattr(result, field.name), pd.DataFrame):
             object.__setattr__(result, field.name, as_table(value))

@@ -95,7 +95,7 @@ _NUMERIC = re.compile(r"[0-9a-fx.]+")
 
 
 def is_public(address: Address) -> bool:
-    """Return whether an address is on the public internet, and one host's."""
+    """Return whether an address is on the public internet and belongs to a single host."""
     inner = without_prefix(address)
     return inner.is_global and not inner.is_multicast and not (inner.version == 6 and inner.is_site_local)
 

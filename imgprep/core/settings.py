@@ -72,7 +72,7 @@ GATEWAY_SECONDS = 120.0
 STATUS_SECONDS = 600.0
 
 
-#: The address of images in OSS. A Path merges slashes, and on Windows turns them around.
+#: The address of images in OSS. A Path merges slashes, and on Windows turns them into backslashes.
 _OSS = re.compile(r"oss:[/\\]+(?P<bucket>[^/\\]+)(?:[/\\]+(?P<prefix>.*))?", re.DOTALL)
 
 
@@ -93,7 +93,7 @@ class OssRoot(os.PathLike[str]):
 
     @classmethod
     def parse(cls, address: str | os.PathLike[str], settings: Settings | None = None) -> OssRoot:
-        """Return the root at ``oss://BUCKET/PREFIX``, reached as `settings` say, by default the environment's."""
+        """Return the root at ``oss://BUCKET/PREFIX``, with access from `settings` (default: the environment)."""
         match = _OSS.fullmatch(os.fspath(address))
         if match is None:
             raise ConfigError(f"images {os.fspath(address)}: is not an address in OSS; write oss://BUCKET/FOLDER")

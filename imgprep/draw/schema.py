@@ -193,14 +193,14 @@ def unusable(path: str, error: sqlite3.OperationalError) -> RegionError:
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Create the tables or migrate an older file; refuse files from other programs or a later imgprep."""
+    """Create the tables or migrate an older file; refuse files from other programs or later versions of imgprep."""
     if _version(connection) == (APPLICATION, VERSION):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         application, version = _version(connection)  # another process may have been first
         if version > VERSION and application == APPLICATION:
-            raise RegionError(f"{path}: was written by a later imgprep (schema {version}, this is {VERSION}); upgrade")
+            raise RegionError(f"{path}: has schema {version} of a later imgprep version (this one: {VERSION}); upgrade")
         if application != APPLICATION:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise RegionError(f"{path}: is another program's database, not a region store; choose another file")

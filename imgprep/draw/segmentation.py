@@ -84,7 +84,7 @@ def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
 
 
 def likely_subject(colours: Floats, ground: Ground) -> tuple[Floats, float]:
-    """Map how little each pixel resembles the image's sides, 0 … 1, falling off the centre; return its level too."""
+    """Map each pixel's difference from the image's sides, 0 … 1, weighted towards the centre; also return its level."""
     height, width = colours.shape[:2]
     band = max(2, round(0.04 * min(height, width)))
     light = colours[..., 0]
@@ -94,7 +94,7 @@ def likely_subject(colours: Floats, ground: Ground) -> tuple[Floats, float]:
     sides = np.s_[:band], np.s_[-band:], np.s_[:, :band], np.s_[:, -band:]
     away = np.sort([np.minimum(_unlike(seen, seen[side].reshape(-1, 4)), FAR) for side in sides], axis=0)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    # The two most similar sides: the subject may be cut by one, or another object stand at one.
+    # The two most similar sides, because the subject may be cut off at one, or another object may stand there.
     value = away[:2].mean(axis=0) * np.exp(-(x * x + y * y) / 1.2)
     most = float(np.percentile(value, 99))
     if most < 1:  # within the ground's own spread: nothing stands out

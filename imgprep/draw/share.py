@@ -40,7 +40,7 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
     ['Ann', 'Ann', 'Bo', 'Bo']
     """
     if not people or len(set(people)) != len(people):
-        raise RegionError("assign: name at least one person, and each only once")
+        raise RegionError("assign: name at least one person, and no person twice")
     if not 0 <= shared <= 1:
         raise RegionError(f"assign: shared={shared}; must be a share from 0 to 1")
     group = _groups(queue)

@@ -2,7 +2,7 @@
 
 Several methods propose a box: what differs from a smooth surface fitted to the image's edge, except shadows; what is
 unlike the image's sides, also refined by grabCut (OpenCV, extra ``suggest``); and a saliency model if the caller gives
-its file. Each proposal gets the chance that it is right, mainly from its agreement with the others, and the best wins.
+its file. Each proposal gets a probability of being right, mainly from its agreement with the others; the best wins.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Box = tuple[int, int, int, int]
 SIDE = 200
 #: Logistic regressions for "IoU over 0.9": a constant, then a factor for each of `Proposals.values`. Fitted to 240
 #: composites of real garments and 48 drawn shots, those of a model to 120 composites; ``python -m
-#: bench.suggest_photographs fit`` fits them anew. No one set of images represents every shop.
+#: bench.suggest_photographs fit`` refits them. No one set of images represents every shop.
 WEIGHTS: dict[str, tuple[float, ...]] = {
     "border": (-9.637, 5.592, 5.393, -3.517, -3.576, 2.226, 2.554, 0.500, -0.125, -0.493),
     "sides": (-11.811, 13.111, 5.716, -3.858, -3.168, -0.215, -1.060, -0.101, -2.493, -0.354),
@@ -83,7 +83,7 @@ def suggest_region(
     root : path, optional
         Folder or zip archive of images: `image` is then a PicName relative to it.
     model : path, optional
-        File of a saliency model (see `find_model`), asked first for every image. Slower.
+        File of a saliency model (see `find_model`), applied first to every image. Slower.
 
     Returns
     -------
@@ -99,9 +99,9 @@ def suggest_region(
 
     Notes
     -----
-    For 85 composites of real garments that nothing was fitted to, the mean IoU is 0.97 on white, 0.98 on grey, 0.86 on
-    photographs, 0.95 for garments cut by the edge and 0.90 for turned files. Suggestions that are wrong are mostly too
-    large: another object behind the subject is taken for a part of it. Without OpenCV, only plain and shaded grounds
+    For 85 composites of real garments not used for fitting, the mean IoU is 0.97 on white, 0.98 on grey, 0.86 on
+    photographs, 0.95 for garments cut by the edge and 0.90 for rotated files. Suggestions that are wrong are mostly too
+    large: another object behind the subject is taken for part of it. Without OpenCV, only plain and shaded backgrounds
     give reliable suggestions.
 
     Examples
@@ -210,7 +210,7 @@ def suggest_with_method(
     proposals = propose(small, model)
     if not proposals.boxes:
         return whole, 0.0, "border"
-    # A model's answer is kept: the other methods only say how far to trust it.
+    # A model's answer is kept: the other methods only determine its confidence.
     names = {"model", "refined"} & proposals.boxes.keys() or proposals.boxes.keys()
     confidence, name = max((_chance(WEIGHTS[name], *proposals.values(name)), name) for name in names)
     x1, y1, x2, y2 = proposals.boxes[name]
@@ -230,7 +230,7 @@ class Proposals:
     ground: Ground
 
     def values(self, name: str) -> tuple[float, ...]:
-        """Return what the chance of a proposal depends on, in the order of `WEIGHTS`."""
+        """Return the features that determine a proposal's probability, in the order of `WEIGHTS`."""
         mask, box = self.masks[name], self.boxes[name]
         height, width = mask.shape
         others = [_iou(other, box) for key, other in self.boxes.items() if key != name] or [0.0]

@@ -45,7 +45,7 @@ class Unfit(Exception):
 
 
 class Fetched(NamedTuple):
-    """What inspection needs of an object in OSS: all its bytes, or those that its header facts depend on."""
+    """The part of an object in OSS that inspection needs: all its bytes, or those that its header facts depend on."""
 
     data: bytes
     whole: bool
@@ -60,7 +60,7 @@ class Found:
     bytes: int
     mtime_ns: int
     digest: str | None = None  #: MD5, if the storage states it
-    version: str = ""  #: the storage's mark of these bytes (the ETag in OSS)
+    version: str = ""  #: the storage's identifier for these bytes (the ETag in OSS)
 
 
 class Source(Protocol):

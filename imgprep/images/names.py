@@ -22,7 +22,7 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
 }
 _KNOWN = {extension for group in EXTENSIONS.values() for extension in group}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-#: Windows opens a device for these names, whatever follows the dot; a copy would be lost. Source: Microsoft, "Naming
+#: Windows opens a device for these names, with any extension; a copy would be lost. Source: Microsoft, "Naming
 #: Files, Paths, and Namespaces".
 WINDOWS_DEVICES: tuple[str, ...] = ("con", "prn", "aux", "nul", "conin$", "conout$") + tuple(
     f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"

@@ -1,4 +1,4 @@
-"""A folder of images in OSS: listed once, read by ranges or whole on a bounded number of threads, never changed."""
+"""A folder of images in OSS: listed once, read in ranges or whole on a bounded number of threads, never changed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from imgprep.images.found import Fetched, Found, Problem, Unfit, check_size, leg
 
 #: Requests in flight: 1,500 per second need 30 at 20 ms each; the rest is room for slower answers.
 THREADS = 64
-#: Objects per job of a thread, and the most jobs in hand: those being read, and as many waiting to be used.
+#: Objects per thread job, and maximum number of jobs held: those being read, and as many waiting to be used.
 _JOB, _JOBS = 8, 2 * THREADS
-#: Most bytes of whole objects in hand.
+#: Maximum size of the whole objects held in memory, in bytes.
 _IN_HAND = 256_000_000
 #: Assumed size of an object that was not listed: the service's own limit.
 _USUAL = 4_194_304
@@ -56,7 +56,7 @@ _Read: TypeAlias = Callable[[int, int], bytes]
 
 
 class OssFolder(os.PathLike[str]):
-    """The objects below a prefix. Pass it on instead of its address to list only once; pickled without the list."""
+    """The objects below a prefix. Pass it instead of its address to list only once. It is pickled without the list."""
 
     def __init__(self, root: OssRoot, *, patience: float = READ_PATIENCE) -> None:
         self.root = root
@@ -80,7 +80,7 @@ class OssFolder(os.PathLike[str]):
         with self._lock:
             if self._listed is None:
                 collected = gc.isenabled()
-                gc.disable()  # a page has ten thousand nodes and no cycle; looking for some takes as long as parsing
+                gc.disable()  # a page has ten thousand nodes and no cycles; collecting them takes as long as parsing
                 try:
                     self._listed = self._list()
                 finally:
@@ -89,7 +89,7 @@ class OssFolder(os.PathLike[str]):
             return self._listed
 
     def listed(self, tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        """Yield tasks, which name their object second, with what the listing knows of it, for `knowing` elsewhere."""
+        """Yield tasks, whose second item names an object, with that object's listing entry, for `knowing` elsewhere."""
         for task in tasks:
             yield (*task, None if self._listed is None else self._listed.get(task[1]))
 
@@ -117,7 +117,9 @@ class OssFolder(os.PathLike[str]):
         if packed is None:
             raise Unfit(Problem.MISSING, "no object with this name")
         if _CONTROL.search(name):
-            raise Unfit(Problem.NOT_A_FILE, "a name with a line break or another control character; rename the object")
+            raise Unfit(
+                Problem.NOT_A_FILE, "the name contains a control character, such as a line break; rename the object"
+            )
         size, modified, state = _LISTED.unpack_from(packed)
         if why := _WHY.get(state):
             raise Unfit(*why)
@@ -131,7 +133,7 @@ class OssFolder(os.PathLike[str]):
             return None
         except StorageError as error:
             if error.code == "AccessDenied":
-                raise Unfit(Problem.FORBIDDEN, f"may not be read: {error}") from None
+                raise Unfit(Problem.FORBIDDEN, f"access is denied: {error}") from None
             raise
         return None if found is None else _packed(found)
 
@@ -142,7 +144,7 @@ class OssFolder(os.PathLike[str]):
             data, crc = self._read(found, 0, found.bytes)
             if crc is None or crc == self._crc(data):
                 return data
-        raise Unfit(Problem.UNREADABLE, "arrived with other bytes than its checksum states, twice; try again later")
+        raise Unfit(Problem.UNREADABLE, "did not match its checksum, twice; try again later")
 
     def _read(self, found: Found, start: int, end: int) -> tuple[bytes, int | None]:
         if start == end:
@@ -159,15 +161,15 @@ class OssFolder(os.PathLike[str]):
     def _unfit(self, error: StorageError) -> Exception:
         """Return `Unfit` for an error that concerns one object, and any other error as it is."""
         reasons = {
-            "NoSuchKey": (Problem.MISSING, "the object was removed meanwhile"),
+            "NoSuchKey": (Problem.MISSING, "the object has been removed in the meantime"),
             "PreconditionFailed": (Problem.UNREADABLE, "changed since it was listed; inspect it again"),
             "InvalidObjectState": _WHY[_ARCHIVE],
-            "AccessDenied": (Problem.FORBIDDEN, f"may not be read: {error}"),
+            "AccessDenied": (Problem.FORBIDDEN, f"access is denied: {error}"),
         }
         if reason := reasons.get(error.code or ""):
             return Unfit(*reason)
         self._unanswered += error.code is None
-        # One object that gets no answer is its own problem; if none gets one, waiting for each would take days.
+        # An unanswered request for one object affects only that object; if all are, waiting for each would take days.
         return Unfit(Problem.UNREADABLE, str(error)) if error.code is None and self._unanswered <= THREADS else error
 
     def fetch(self, found: Found, *, whole: bool) -> Fetched:
@@ -179,7 +181,7 @@ class OssFolder(os.PathLike[str]):
             return Fetched(self.read(found), whole=True) if part is None else Fetched(part, whole=False)
         data = self.read(found)
         part = _header_part(len(data), lambda start, end: data[start:end])
-        # What is looked at in another process is copied there; pixels are not looked at.
+        # Data for another process is copied; the pixels are not needed there.
         return Fetched(data, whole=True) if part is None else Fetched(part, False, hashlib.md5(data).hexdigest())
 
     def fetch_ahead(self, names: Iterable[str], *, whole: bool) -> Iterator[tuple[str, Found | None, Fetched | Unfit]]:
@@ -271,7 +273,7 @@ def _png(size: int, start: bytes, read: _Read) -> bytes | None:
             return None
         else:
             at = chunk[1]
-    # Encoders write pixels in chunks of one size and a last, shorter one; the bytes there show whether it is so.
+    # Encoders write pixels in chunks of equal size and a shorter last one; the bytes read there confirm it.
     each, rest = chunk[1] - at, size - 12 - at
     last = at + rest // each * each
     if size - last > _PNG_TAIL:
@@ -290,14 +292,14 @@ def _png(size: int, start: bytes, read: _Read) -> bytes | None:
 
 
 def open_folder(root: str | os.PathLike[str]) -> OssFolder:
-    """Return the folder at an address in OSS; one that is open already is returned as it is."""
+    """Return the folder at an address in OSS; one that is already open is returned unchanged."""
     if isinstance(root, OssFolder):
         return root
     return OssFolder(root if isinstance(root, OssRoot) else OssRoot.parse(root))
 
 
 def _packed(stored: Stored) -> bytes:
-    """Return a description in a fifth of the memory: a list may have millions."""
+    """Return a description that takes a fifth of the memory: a list may have millions."""
     state = _READABLE if stored.md5 else _NO_MD5
     if stored.kind == "Symlink":
         state = _SYMLINK

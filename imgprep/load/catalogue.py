@@ -211,9 +211,9 @@ def _read(path: Path, sheet: str | int | None) -> Export:
     except OSError as error:
         if path.is_dir():
             raise CatalogueError(
-                f"{path}: is a folder, and a catalogue is a file (CSV, Excel, Parquet, JSON). If it holds the images, "
-                "pass it as --images (images=), and as the catalogue a table with a row per image: at least the "
-                "columns ProductId and PicName, or the products alone, whose files `imgprep match` finds"
+                f"{path}: is a folder, but a catalogue is a file (CSV, Excel, Parquet, JSON). If it holds the images, "
+                "pass it as --images (images=), and pass a table as the catalogue: with one row per image and at least "
+                "the columns ProductId and PicName, or with one row per product, whose files `imgprep match` finds"
             ) from error
         raise CatalogueError(f"{path}: cannot be read: {error.strerror or error}") from error
     suffix = path.suffix.lower()

@@ -99,7 +99,7 @@ def _like_data(export: Export) -> str:
         if _is_image(cell) and 2 * images >= len(values):
             reasons.append((0, f"{cell[:60]!r} is an image, as are the values below it"))
         elif any(map(_is_image, cell.split())) and 2 * lists >= len(values):  # such as "images/1.jpg Shirt"
-            reasons.append((0, f"{cell[:60]!r} holds an image among other words; write them as columns of their own"))
+            reasons.append((0, f"{cell[:60]!r} contains an image among other words; put them in separate columns"))
         elif not named and _NUMBER.fullmatch(cell) and 2 * numbers >= len(values):
             reasons.append((1, f"{cell[:60]!r} is a number, as are the values below it"))
         elif not named and (times := values.count(cell)) > 1:

@@ -107,7 +107,7 @@ def is_url(text: str) -> bool:
 
 
 def whole_url(url: str) -> str:
-    """Return a URL with its scheme, which shops omit if that of the page applies."""
+    """Return a URL with its scheme, which shops omit where the page's scheme applies."""
     return f"https:{url}" if url.startswith("//") else url
 
 

@@ -16,7 +16,7 @@ from imgprep.load.export import TEXT, Findings, export_finding
 from imgprep.load.presets import as_polars
 from imgprep.load.where import Where
 
-#: Column of a catalogue with the reason why a row is unwanted. The row stays: without it, the product would be gone.
+#: Column of a catalogue with the reason why a row is unwanted. Without the row, its product would count as removed.
 LEFT_OUT = "left_out"
 BY_WHERE, SHARED_IMAGE = "left-out-by-where", "image-of-another-product"
 #: Values of that column; a shop's own column of this name has others.
@@ -33,7 +33,7 @@ def left_out(frame: pd.DataFrame) -> pd.Series[Any]:
 
 
 def wanted_rows(frame: pd.DataFrame, names: Iterable[str]) -> pl.DataFrame:
-    """Return the columns of a catalogue that `names` lists and it has, without unwanted rows; ``_i`` is their place."""
+    """Return those of the columns `names` that a catalogue has, without unwanted rows; ``_i`` is a row's position."""
     rows = to_polars(frame, [name for name in names if name in frame.columns])
     rows = rows.select(pl.int_range(len(frame), eager=True).alias("_i"), *rows.get_columns())
     return rows.filter(pl.Series(left_out(frame).isna().to_numpy())) if LEFT_OUT in frame.columns else rows

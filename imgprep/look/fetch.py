@@ -327,7 +327,7 @@ class Fetcher:
         if key not in self._public:
             found = literal_address(host) if proxied else addresses_of(host)
             if not found and not proxied:  # perhaps temporary: the next attempt looks it up again
-                raise Failed("unreachable", f"{host}: its name could not be resolved", again=True)
+                raise Failed("unreachable", f"{host}: the host name could not be resolved", again=True)
             if any(map(is_metadata, found)):
                 raise Failed("refused", f"{host} is a cloud metadata service, which is never contacted")
             self._public[key] = all(map(is_public, found))
@@ -366,8 +366,8 @@ def host_of(url: str) -> str:
         host = parts.hostname
     except ValueError as error:
         raise Failed("bad_url", str(error)) from None
-    if "\\" in parts.netloc:  # some readers of URLs end the host there, others begin it
-        raise Failed("bad_url", f"{parts.netloc!r}: a host holds no backslash")
+    if "\\" in parts.netloc:  # some URL parsers end the host there, others start it
+        raise Failed("bad_url", f"{parts.netloc!r}: a host name cannot contain a backslash")
     if parts.scheme.lower() not in ("http", "https") or not host:
         raise Failed("bad_url", f"{parts.scheme}://…: only http and https are fetched")
     return host

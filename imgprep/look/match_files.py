@@ -85,7 +85,7 @@ def match_files(
         The map, one row per file: ``file``, ``ProductId`` (NA if unknown), ``state`` (matched, ambiguous, unmatched;
         chosen or set aside by a person; ignored: not an image), ``confidence`` (0 … 1), ``how``, ``number`` (of the
         image among those of its product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
-        ``PicName`` in the catalogue belongs to that product, whatever its name. An id among other words in a name, or
+        ``PicName`` in the catalogue belongs to that product under any name. An id among other words in a name, or
         one that is one character off, is suggested but not accepted. ``.attrs["tried"]`` has each ``column`` and
         ``pattern`` tried, and how many ``files`` it matched. If the default patterns match fewer than half of
         the images, other id columns are tried, and the one that matches most is used as well.
@@ -205,7 +205,7 @@ def _within(folder: str | os.PathLike[str], within: str) -> list[str]:
 
 
 def _named(catalogue: pd.DataFrame) -> dict[str, list[str]]:
-    """Return file → the products that have it as PicName."""
+    """Return the products that have each file as PicName."""
     if "PicName" not in catalogue:
         return {}
     pairs = catalogue[["PicName", "ProductId"]].dropna().astype("str").drop_duplicates()

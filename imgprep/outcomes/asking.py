@@ -1,4 +1,4 @@
-"""Asking the gallery: what it costs, when that must be confirmed, and what a sandbox's answers are worth."""
+"""Queries to the gallery: their cost, when it must be confirmed, and the caveat about a sandbox's answers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from imgprep.core.text import counted
 
 #: Number of requests above which asking must be confirmed.
 MANY = 1_000
-#: What every output of a search in a sandbox says.
+#: Note in every output of a search in a sandbox.
 SANDBOX_NOTE = "searched in a sandbox: its scores, rankings and boxes are its own, not the vendor's"
 
 
 def cost(requests: int, qps: int) -> str:
-    """Return the cost of asking in words: "300 requests, about 1 minute at 5 per second"."""
+    """Return the cost of requests in words: "300 requests, about 1 minute at 5 per second"."""
     seconds = requests / qps
     time = counted(math.ceil(seconds), "second") if seconds < 60 else counted(round(seconds / 60), "minute")
     return f"{counted(requests, 'request')}, at least {time} at {qps:,} per second"

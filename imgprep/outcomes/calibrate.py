@@ -63,10 +63,10 @@ FOLDER = "calibrate"
 PREFIX = "imgprep-calibrate-"
 #: The task that all ordinary questions share, the one that deletes for them, and the one that removes all products.
 SHARED, DELETES, CLEAN = "shared", "deletes", "clean"
-#: Answers of `calibrate` about a point.
+#: States of a point after `calibrate`.
 SETTLED, UNDECIDED, NOT_ASKED, MANUAL = "settled", "undecided", "not asked", "by hand"
 ANSWER_COLUMNS = ("point", "state", "question", "answer", "meaning", "evidence")
-#: Seconds between two questions about an image that a task has just added or deleted, and the most such questions.
+#: Seconds between two requests about an image that a task has just added or deleted, and maximum number of them.
 AGAIN_SECONDS, AGAIN = 5.0, 12
 #: Requests per task besides the lines' own: IncreaseInstance, IncreaseList, and increment.meta with its checks.
 _PER_TASK = 12
@@ -83,7 +83,7 @@ class CalibrationPlan:
         ``task`` (``shared``, the point's own, or NA), ``point``, ``question``, ``lines``, ``decides`` (the answers that
         the question can tell apart).
     lines, tasks, requests, seconds : int
-        Totals; `seconds` is the least time by the vendor's rates, without what the service takes to start a task.
+        Totals; `seconds` is the minimum time at the vendor's rates, without the time to start a task.
     """
 
     questions: pd.DataFrame
@@ -171,10 +171,10 @@ def calibrate(
     progress: bool = True,
     clock: Clock | None = None,
 ) -> Calibration | None:
-    """Ask the instance what the vendor does not document, and delete everything that this put there.
+    """Ask the instance what the vendor does not document, and delete everything that was added for this.
 
     A batch of about 70 lines, with images drawn for it, goes to a folder of its own below the settings' path, under
-    ProductIds of its own. What became of each line is read from the task, its error report, CheckImageExists and
+    ProductIds of its own. The outcome of each line is read from the task, its error report, CheckImageExists and
     SearchImageByName. Then a task deletes the products, the objects are deleted, and both are checked to be gone. A
     journal in the project's work folder names everything before it is created: after an interruption, the next call
     first deletes what the interrupted one left.
@@ -206,7 +206,7 @@ def calibrate(
     ConfigError
         Not confirmed, an unknown point, or another gallery's calibration was interrupted.
     StorageError, ServiceError
-        A request failed, or something could not be deleted. Repeat the call: it continues with deleting.
+        A request failed, or something could not be deleted. Repeat the call: it resumes the deletion.
 
     Notes
     -----
@@ -367,7 +367,7 @@ class _Work:
         self.held: int | None = None
 
     def begin(self, stages: Sequence[_Stage]) -> None:
-        """Check that nothing is in the way, and write the journal."""
+        """Check that the calibration can be cleaned up, and write the journal."""
         root = f"{stages[0].path.rpartition('/')[0].strip('/')}/"
         try:
             delete_objects(self.bucket, [f"{root}nothing"])
@@ -442,7 +442,7 @@ class _Work:
         text = dumps_meta(stage.batch({})[["OperationType", "ProductId", "PicName"]]).encode()
         run, task = self._run(stage, text)
         found = {tuple(key): self._asked(tuple(key), there=False)[0] for key in about["images"]}
-        # Where the service refuses to answer, the end of the task has to do.
+        # Where the service refuses to answer, the end of the task must suffice.
         there = [key for key, exists in found.items() if exists or (exists is None and not task.ended)]
         if there:
             images = ", ".join(f"{product} {pic}" for product, pic in there[:3])
@@ -469,7 +469,7 @@ class _Work:
         if rest:
             note += f"; {counted(len(rest), 'object')} of others in {about['root']} left in place"
         if None not in (held, about.get("held")) and held != about["held"]:
-            note += f"; the gallery holds {held:,} images, before {about['held']:,}: someone else changed it meanwhile"
+            note += f"; the gallery holds {held:,} images, before {about['held']:,}: someone else changed it"
         return note
 
     def _write(self, about: Mapping[str, Any]) -> None:
@@ -507,7 +507,7 @@ class _Work:
         return run, TaskSeen(run.task_status == SUCCESS, failed, reported, shown(message))
 
     def _asked(self, key: tuple[str, ...], *, there: bool | None = None) -> tuple[bool | None, dict[str, Any]]:
-        """Ask whether an image exists, and again for a while if it does not show as it should."""
+        """Ask whether an image exists, repeatedly for a while if the answer is unexpected."""
         product, pic = key
         for attempt in range(AGAIN):
             try:
@@ -523,7 +523,7 @@ class _Work:
         return record is not None, record or {}
 
     def _seen(self, stage: _Stage, run: Run) -> dict[str, Seen]:
-        """Return what there is about each probe."""
+        """Return the evidence on each probe."""
         told = records(run.outcome) if run.ended else []
         by_line = {row["line"]: row for row in told}
         keys = [line.key for line in stage.lines]

@@ -1,4 +1,4 @@
-"""Findability: search the gallery with its own images, and explain those that are not found as they should be."""
+"""Findability: search the gallery with its own images, and explain why some are not found."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from imgprep.ship.checks import saved_checks
 from imgprep.ship.gallery import HELD, KEY, gallery_state, runs_of
 from imgprep.ship.run import Run
 
-#: Results that are looked at; recall is of siblings among these.
+#: Number of results considered; recall is the share of siblings among them.
 RESULTS = 10
 #: Default number of images to search with.
 SAMPLE = 200
-#: A ranking that finds images no better than chance, with this probability or more, explains nothing.
+#: No reason is claimed if chance alone would rank images as well with this probability or more.
 CHANCE = 0.001
-#: Least overlap (IoU) of a swapped region, read in the other order, with a subject that the service detects, and by how
-#: much it exceeds the overlap as it is.
+#: A region counts as swapped if, read in the other order, its overlap (IoU) with a subject that the service detects is
+#: at least the first value, and exceeds its overlap as sent by the second.
 _FITS, _BETTER = 0.5, 0.3
 
 LOST, BLANK, SWAPPED = "not in the gallery", "blank image", "swapped region"
@@ -43,8 +43,8 @@ REMEDIES = {
     LOST: "verify the gallery (`imgprep verify`), and send the image again",
     BLANK: "replace the image; nothing in it can be searched",
     SWAPPED: "the Region fits the subject if its numbers are read as x1,y1,x2,y2; correct and send it again",
-    NO_CATEGORY: f"{SEARCH_CATEGORY}; have the search code send it, or add without a category",
-    TWIN: "merge the products, or replace the image by one that shows the difference",
+    NO_CATEGORY: f"{SEARCH_CATEGORY}; send it in searches, or add the image without a category",
+    TWIN: "merge the products, or replace the image with one that shows the difference",
     UNEXPLAINED: "compare the images, and what `what_if` finds with another region",
 }
 _FACTS = ("width", "height", "bytes", "brightness", "contrast", "light", "blank", "entropy", "sharpness", "chroma")
@@ -55,7 +55,7 @@ _MOST_VALUES = 14
 
 @dataclass(frozen=True, repr=False)
 class Findability:
-    """How a sample of the gallery's images is found by searches.
+    """How searches find a sample of the gallery's images.
 
     Attributes
     ----------
@@ -63,17 +63,17 @@ class Findability:
         One row per image: ``ProductId, PicName, CategoryId`` (as added), ``region`` (``region``, ``whole``,
         ``service``), ``rank`` (of itself without a category; NA = not among the first 10), ``rank_category`` (with the
         category that it was added with; NA also if it has none), ``siblings`` (other images of the product), ``recall``
-        (share of them among the first 10), ``before`` (products that stand before it or a sibling), ``instead`` (names
+        (share of them among the first 10), ``before`` (products ranked before it or a sibling), ``instead`` (names
         of the images found first), ``problem`` (whether it is not found as it should be), ``reason``, ``remedy``; then
         image facts, and the export's columns.
     pairs : pandas.DataFrame
         ``ProductId, other, times, reason``: products that the gallery confuses, most often first.
     meaningful : bool
-        Whether images find themselves more often than chance explains; otherwise, no reason is claimed.
+        Whether images find themselves more often than by chance; otherwise, no reason is claimed.
     gallery : str
         Identity of the gallery.
     note : str
-        What the rankings are worth, if a sandbox was searched.
+        A caveat about the rankings, if a sandbox was searched.
     """
 
     images: pd.DataFrame
@@ -200,15 +200,15 @@ def findability(
     Raises
     ------
     ConfigError
-        By the runs, the gallery holds no image; or there are many requests and they are not confirmed.
+        According to the runs, the gallery holds no image; or there are many requests and they are not confirmed.
     ServiceError
         The service refuses to answer.
 
     Notes
     -----
-    Source: api (SearchImageByName; the rate is the instance's Qps). Reasons are our own judgement, each by evidence
-    besides the ranking: the image's facts, its region read in the other order, near-duplicates by perceptual hash, and
-    the search with the category. No reason is claimed if images find themselves no more often than chance explains.
+    Source: api (SearchImageByName; the rate is the instance's Qps). Reasons are our own judgement, each based on
+    evidence beyond the ranking: the image's facts, its region read in the other order, near-duplicates by perceptual
+    hash, and the search with the category. No reason is claimed if images find themselves no more often than by chance.
 
     Examples
     --------
@@ -246,7 +246,7 @@ def sampled_images(
     state = gallery_state(own, of=settings, checks=saved_checks(settings))
     held = state[state["state"] == HELD].reset_index(drop=True)
     if held.empty or sample < 1:
-        why = "sample must be 1 or more" if sample < 1 else f"by the given runs, {settings.gallery} holds no image"
+        why = "sample must be 1 or more" if sample < 1 else f"{settings.gallery} holds no image in the given runs"
         raise ConfigError(f"findability: {why}")
     if settings.service in FORCING:
         held["CategoryId"] = pd.NA
@@ -270,7 +270,7 @@ def sampled_images(
 
 
 def _described(held: pd.DataFrame, runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Add each image's region state, facts, and columns of the export from the run that put it there."""
+    """Add each image's region state, facts, and columns of the export from the run that imported it."""
     state = pd.Series(str(RegionState.SERVICE), held.index).mask(held["Region"].notna(), str(RegionState.REGION))
     whole = held["Crop"].eq(False).fillna(value=False) & held["Region"].isna()
     held = held.assign(region=state.mask(whole, str(RegionState.WHOLE)))
@@ -321,7 +321,7 @@ def _search(service: ImageSearch, chosen: pd.DataFrame, *, progress: bool) -> li
 
 
 def _beats_chance(answers: list[_Answers], chosen: pd.DataFrame, size: int) -> bool:
-    """Return whether images find themselves first more often than a random order would let them."""
+    """Return whether images find themselves first more often than in a random order."""
     chances, first = [], 0
     for answer, key in zip(answers, chosen[_KEY].itertuples(index=False, name=None), strict=True):
         if answer.best is not None:
@@ -368,7 +368,7 @@ def _explained(chosen: pd.DataFrame, answers: list[_Answers], facts: pd.DataFram
     rows, keys = records(chosen), list(chosen[_KEY].itertuples(index=False, name=None))
     plain = dict(zip(facts["PicName"], facts["entropy"].lt(PLAIN), strict=True)) if "entropy" in facts else {}
     measured = _measured(chosen, answers)
-    reasons = {}  # of images that spoil the search for their siblings, too
+    reasons = {}  # includes images that make their siblings harder to find
     for row, key, answer, ranks in zip(rows, keys, answers, measured, strict=True):
         if answer.plain is None:
             reasons[key] = LOST

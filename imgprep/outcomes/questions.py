@@ -54,7 +54,7 @@ class Probe(NamedTuple):
 
     @property
     def is_control(self) -> bool:
-        """Whether the line differs in nothing, so that it only shows that others like it are imported."""
+        """Whether the line is a plain ADD, which only shows that such lines are imported."""
         return self.name.endswith("-control")
 
 
@@ -76,7 +76,7 @@ class Seen(NamedTuple):
 
     def __str__(self) -> str:
         if self.exists is None:
-            return "could not be asked for"
+            return "could not be queried"
         if self.there is None:
             return f"{'there' if self.exists else 'not there'}, which the report contradicts"
         return "there" if self.exists else f"not there{f' ({self.code})' if self.code else ''}"
@@ -92,7 +92,7 @@ class TaskSeen(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What there is to decide a question."""
+    """The evidence for deciding a question."""
 
     seen: Mapping[str, Seen]
     after: Mapping[str, Seen]  #: after the second task, which deletes
@@ -140,7 +140,7 @@ def _of_task(question: Question, found: Evidence) -> Decided:
     if not found.task.ended:
         return "", "the task ended without a result"
     if not all(found.seen[probe.name].there for probe in question.probes if probe.is_control):
-        return "", "the line without the question was not imported either"
+        return "", "the line for comparison was not imported either"
     if not all(probe.is_control for probe in question.probes):
         return _accepted(question, found)
     return (bad, question.answers[bad]) if found.task.reported else (good, question.answers[good])
@@ -168,14 +168,14 @@ def _lengths(question: Question, found: Evidence) -> Decided:
     names = ("length-ascii", "length-one-emoji", "length-chinese", "length-emoji")
     seen = tuple(found.seen[name].there for name in names)
     if any(found.seen[name].record.get("StrAttr", _text_of(name)) != _text_of(name) for name in names):
-        return "truncated", "a text that is too long is shortened"
+        return "truncated", "text over the limit is truncated"
     fits = {
         (True, True, True, True): "characters",
         (True, True, True, False): "UTF-16 units",
         (True, True, False, False): "bytes",
     }
     answer = next((answer for results, answer in fits.items() if results == seen), "")
-    return answer, question.answers.get(answer, "the results fit no way to count")
+    return answer, question.answers.get(answer, "the results fit no way of counting")
 
 
 def _text_of(name: str) -> str:
@@ -228,7 +228,7 @@ def _ratio(question: Question, found: Evidence) -> Decided:
     seen = [found.seen[probe.name].there for probe in question.probes]
     good = sum(there is True for there in seen)
     if None in seen or not good or not all(seen[:good]):
-        return "", "the results have no limit between them"
+        return "", "the results show no limit between them"
     beyond = f", {RATIOS[good]} to 1 is refused" if good < len(seen) else "; no limit was found"
     return str(RATIOS[good - 1]), f"images up to {RATIOS[good - 1]} to 1 are accepted{beyond}"
 
@@ -320,8 +320,8 @@ def questions(service: str = "product") -> tuple[Question, ...]:
     emoji += [Probe(name, {"StrAttr": _text_of(name)}) for name in ("length-chinese", "length-emoji")]
     documented = {
         "as documented": "the limit is as documented",
-        "narrower": "what is exactly at the limit is refused",
-        "wider": "what exceeds the limit is accepted",
+        "narrower": "a value exactly at the limit is refused",
+        "wider": "a value over the limit is accepted",
     }
     whole_product = {"whole product": "it counts as absent: the whole product is deleted", "refused": "the line fails"}
     in_order = (
@@ -386,7 +386,7 @@ def questions(service: str = "product") -> tuple[Question, ...]:
         ),
         Question(
             id="text_length",
-            asks="What do the limits of texts count?",
+            asks="In which unit are the lengths of texts limited?",
             answers={
                 "characters": "lengths count characters",
                 "UTF-16 units": "lengths count UTF-16 units (an emoji is two)",
@@ -472,8 +472,8 @@ def questions(service: str = "product") -> tuple[Question, ...]:
         ),
         Question(
             id="animation",
-            asks="Are files of several frames accepted (animation, multi-page TIFF)?",
-            answers=_either("the first frame is used", "a file of several frames is refused"),
+            asks="Are files with several frames accepted (animation, multi-page TIFF)?",
+            answers=_either("the first frame is used", "a file with several frames is refused"),
             probes=(
                 Probe("animated-gif", image=partial(_frames, "GIF"), pic="animated.gif"),
                 Probe("animated-webp", image=partial(_frames, "WEBP"), pic="animated.webp"),
@@ -513,14 +513,14 @@ def questions(service: str = "product") -> tuple[Question, ...]:
         Question(
             id="odd_orientation",
             asks="Does an EXIF orientation outside 1...8 count as absent?",
-            answers=_either("it counts as absent", "it counts as rotation"),
+            answers=_either("it counts as absent", "it counts as a rotation"),
             probes=tuple(Probe(f"orientation-{number}", image=partial(_turned, number)) for number in (0, 9)),
             decide=_accepted,
             switch="odd_orientation",
         ),
         Question(
             id="aspect_ratio",
-            asks="How long may an image be, compared with its other side?",
+            asks="Up to which ratio of its sides is an image accepted?",
             answers={str(ratio): f"images up to {ratio} to 1 are accepted" for ratio in RATIOS},
             probes=tuple(
                 Probe(f"ratio-{ratio}", image=partial(_sized, side, side * ratio), pic=f"ratio-{ratio}.png")
@@ -533,7 +533,7 @@ def questions(service: str = "product") -> tuple[Question, ...]:
         ),
         Question(
             id="image_bytes",
-            asks=f"Is an image of exactly {heaviest:,} bytes accepted, and one of a byte more refused?",
+            asks=f"Is an image of exactly {heaviest:,} bytes accepted, and one byte more refused?",
             answers=documented,
             probes=(
                 Probe("bytes-at", image=partial(_heavy, heaviest), pic="bytes-at.png"),
@@ -585,7 +585,7 @@ def questions(service: str = "product") -> tuple[Question, ...]:
         ),
         Question(
             id="duplicate_line",
-            asks="Is a line that is repeated accepted?",
+            asks="Is a repeated line accepted?",
             answers=_either("a repeated line is accepted", "a repeated line is refused"),
             probes=(Probe("twice"), Probe("twice")),
             decide=_accepted,
@@ -659,7 +659,7 @@ def _questions_apart() -> Iterator[Question]:
     )
     yield apart(
         "unknown_field",
-        "Is a field that no page of the vendor names ignored?",
+        "Is a field that the vendor does not document ignored?",
         "it is ignored",
         Probe("unknown-field", {"ImgprepProbe": "x"}),
         Probe("unknown-control"),
@@ -691,8 +691,8 @@ BY_HAND = {
     "empty_file": "Is an increment.meta without lines a success? Upload an empty one and create a task in the console; "
     "imgprep sends none.",
     "cancelled": "How is a cancelled task spelled in IncreaseList, and does it have an error report? Start a batch of "
-    "some thousand lines, cancel it in the console, and run `imgprep tasks`.",
-    "callback": "What does the service send to CallbackAddress? Set callback under [service] to a URL of yours.",
+    "a few thousand lines, cancel it in the console, and run `imgprep tasks`.",
+    "callback": "What does the service send to CallbackAddress? Set callback under [service] to your own URL.",
     "role": "How does the API find the RAM role? Create the first task in the console, with the role's ARN.",
     "csv": "How are CSV batches named and escaped? The console's dialogue for batch tasks may offer a template.",
     "most_lines": "How many lines, and how many bytes, may an increment.meta have? Ask the vendor's support.",
@@ -712,7 +712,7 @@ def line_text(probe: Probe, operation: str, product_id: str, pic_name: str) -> s
 
 
 def severities(answers: Mapping[str, str], asked: Sequence[Question]) -> tuple[dict[str, str], dict[str, float]]:
-    """Return the severities of rules, and the limits, that answers imply; of two severities the worse one counts."""
+    """Return the severities of rules, and the limits, that answers imply; of two severities, the worse applies."""
     worst = {severity.value: place for place, severity in enumerate(Severity)}
     rules: dict[str, str] = {}
     limits: dict[str, float] = {}

@@ -178,7 +178,7 @@ def _winners(lines: pd.DataFrame, there: pd.DataFrame | None) -> pd.DataFrame:
         if key in images:
             same = [line["line"] for line in records(group) if _same(line, images[key])]
             won = same[0] if len(same) == 1 else None
-            why = "its values are there" if won else f"{len(same)} of them have the values that are there"
+            why = "its values are there" if won else f"{len(same)} of them have the values that the gallery holds"
         rows.append((*key, ", ".join(map(str, group["line"])), won, why))
     return pd.DataFrame(rows, columns=[*_KEY, "lines", "won", "why"]).astype({"won": "Int64"})
 

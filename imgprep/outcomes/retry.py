@@ -212,7 +212,7 @@ def build_retry(
     if "baseline" not in options:
         known = _with_sent(gallery_state(load_runs(run.folder.parent), of=run.sent_to), run, rows)
         instance = run.settings.get("instance") or ""
-        # Rows left out of a retry are no sign of a broken export.
+        # Rows left out of a retry do not indicate a broken export.
         options["baseline"] = Baseline(known=known, instance=instance, confirm_rows=len(rows))
     built = build_batch(rows, images, out, **options)
     retry = plan_retry(run, built.plan.batch, causes=causes)

@@ -55,7 +55,7 @@ class Review:
         ``measure, before, now``: compared with the previous month, counted as in `imgprep.outcomes.counting`; failures
         open at the end of each month as in `tally_failure_changes`.
     asked : str
-        The month's last answer of the gallery itself, see `verify_gallery`.
+        The gallery's last answer in the month; see `verify_gallery`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Verify the gallery: ask for a sample of the images that the runs say are there, and settle unknown lines."""
+"""Verify the gallery: ask about a sample of the images that it should hold, and settle unknown lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from imgprep.ship.gallery import HELD, KEY, UNKNOWN, gallery_state, runs_of
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
 
-#: Confidence of intervals, and the share of wrong images that a sample finds with this confidence.
+#: Confidence of intervals, and the share of wrong images that a sample detects with this confidence.
 CONFIDENCE, MARGIN = 0.95, 0.01
 AS_SENT, NOT_THERE, OTHER_RECORD = "there as sent", "not there", "there with another record"
 GONE, STILL_THERE = "deleted", "deleted but there"
@@ -88,9 +88,9 @@ def verify_gallery(
     progress: bool = True,
     clock: Clock | None = None,
 ) -> Verification:
-    """Ask the gallery whether images are there as sent (CheckImageExists), and settle lines whose outcome is unknown.
+    """Ask the gallery whether it holds images as sent (CheckImageExists), and settle lines whose outcome is unknown.
 
-    Asked are a random sample of the images that the runs say are held, and every image whose state is unknown. The
+    A random sample of the images that the runs say are held is checked, and every image whose state is unknown. The
     gallery is not changed. Answers are saved as they arrive in the project's work folder: an interrupted call is
     resumed by repeating it. From then on, the project's plans, traces and reviews use them, as they use an export.
 
@@ -101,8 +101,8 @@ def verify_gallery(
     settings : Project or Settings
         The instance to ask.
     sample : int or "all", optional
-        Number of held images to ask about; default: the least number that, with `confidence`, contains an image that is
-        not there as sent if at least `margin` of all are not.
+        Number of held images to ask about; default: the smallest number that, with `confidence`, contains an image that
+        is not there as sent if at least `margin` of all are not.
     confidence : float
         Confidence of the sample size and of the interval, 0 … 1.
     margin : float
@@ -110,7 +110,7 @@ def verify_gallery(
     deleted : pandas.DataFrame, optional
         ``ProductId, PicName`` of images that should not be there; the sample is drawn from these, too.
     into : path, optional
-        The folder of the answers; default: ``checks/`` in the project's work folder, where plans look for them.
+        The folder for the answers; default: ``checks/`` in the project's work folder, where plans look for them.
     confirm : int, optional
         The number of requests, to confirm more than 1,000.
     progress : bool
@@ -132,7 +132,7 @@ def verify_gallery(
     Notes
     -----
     Source: api (CheckImageExists, whose answer lacks Region and Crop; the rate is the instance's Qps). The interval is
-    exact: the shares that the test of the hypergeometric distribution (sampling without replacement) does not reject,
+    exact: the shares that a test with the hypergeometric distribution (sampling without replacement) does not reject,
     which is Clopper and Pearson's interval for a finite population.
 
     Examples
@@ -193,7 +193,7 @@ def _wanted(  # noqa: PLR0917
     held, doubtful = (state[state["state"] == name] for name in (HELD, UNKNOWN))
     pool = pd.concat([held, gone.assign(state=GONE)], ignore_index=True)
     if pool.empty and doubtful.empty:
-        raise ConfigError(f"verify: by the given runs, {settings.gallery} holds no image; pass all of its runs")
+        raise ConfigError(f"verify: {settings.gallery} holds no image in the given runs; pass all of its runs")
     count = _count(sample, len(pool), confidence, margin)
     # Seeded, so that a repeated call asks about the same images and can resume.
     chosen = pool.iloc[sorted(random.Random(0).sample(range(len(pool)), count))]  # noqa: S311
@@ -211,7 +211,7 @@ def _count(sample: int | str | None, images: int, confidence: float, margin: flo
 
 
 def sample_size(images: int, *, confidence: float = CONFIDENCE, margin: float = MARGIN) -> int:
-    """Return the least sample that contains a wrong image with `confidence` if at least `margin` of all are wrong.
+    """Return the smallest sample that contains a wrong image with `confidence` if at least `margin` of all are wrong.
 
     Examples
     --------
@@ -247,7 +247,7 @@ def share_interval(good: int, asked: int, images: int, confidence: float = CONFI
     tail = (1 - confidence) / 2
     low, high = good, images - (asked - good)
     least, most = low, high
-    while low < high:  # the least number of good images with which so many in the sample are not too unlikely
+    while low < high:  # the smallest number of good images for which this many in the sample are not too unlikely
         middle = (low + high) // 2
         low, high = (low, middle) if 1 - _at_most(good - 1, asked, middle, images) > tail else (middle + 1, high)
     lower, (low, high) = low, (least, most)
@@ -257,7 +257,7 @@ def share_interval(good: int, asked: int, images: int, confidence: float = CONFI
     return lower / images, low / images
 
 
-#: Error of the probabilities below, which are sums of exponentials.
+#: Numerical error of the probabilities below, which are sums of exponentials.
 _ROUNDING = 1e-9
 
 

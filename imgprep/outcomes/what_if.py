@@ -1,4 +1,4 @@
-"""What would a region change? Searches with images by their drawn region, by the service's own, and as a whole."""
+"""What would a region change? Compare searches by the drawn region, the service's own, and the whole image."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def what_if(
     progress: bool = True,
     clock: Clock | None = None,
 ) -> pd.DataFrame:
-    """Compare what the gallery finds for an image by its drawn region, by the service's own, and as a whole.
+    """Compare the search results for an image's drawn region, the service's own, and the whole image.
 
     The images need not be in the gallery, and are not added to it. Each takes three searches (SearchImageByPic), or two
     without a drawn region.

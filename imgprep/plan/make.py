@@ -195,7 +195,7 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
 
 
 def with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Add the errors from loading: a record that could not be read correctly is never sent, whatever `check` found."""
+    """Add the errors from loading: a record that was not read correctly is never sent, even if `check` passes it."""
     loaded = catalogue.attrs.get("findings")
     loaded = findings.iloc[:0] if loaded is None else loaded[loaded["severity"].eq(Severity.ERROR)]
     # The column marks every such record, even after a merge, a filter, or saving and loading.

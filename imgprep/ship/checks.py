@@ -1,4 +1,4 @@
-"""Answers of the gallery about single images (CheckImageExists): kept as they arrive, and read again."""
+"""Files of the gallery's answers about single images (CheckImageExists), saved as they arrive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imgprep.core.fields import BY_NAME, PAYLOAD
 from imgprep.core.files import naming_full_disk, require_no_link
 from imgprep.core.settings import Settings
 
-#: Version of the file; its first line describes the check, the others are answers, and the last says that it is done.
+#: Version of the file; its first line describes the check, the others are answers, and the last marks it as complete.
 VERSION, SUFFIX = 1, ".check"
 #: The fields in an answer; Region and Crop are not among them. Source: api.
 RECORDED = tuple(name for name in PAYLOAD if name not in ("Crop", "Region"))
@@ -56,12 +56,12 @@ class Check:
     sentence: str = ""
 
     def add(self, key: tuple[str, str], record: dict[str, Any] | None) -> None:
-        """Keep an answer."""
+        """Record an answer."""
         self.answers[key] = record
         self._append({"ProductId": key[0], "PicName": key[1], "record": record})
 
     def finish(self, sentence: str) -> None:
-        """Note that every image was asked about, and the result in words."""
+        """Record that every image was asked about, and the result in words."""
         self.done, self.sentence = True, sentence
         self._append({"done": True, "sentence": sentence})
 
@@ -81,7 +81,7 @@ class Check:
 
 
 def start_check(folder: Path, settings: Settings, keys: str, now: float) -> Check:
-    """Return the unfinished check of the same keys in `folder`, or a new one."""
+    """Return the unfinished check with the same keys in `folder`, or a new one."""
     for check in read_checks(folder.glob(f"*{SUFFIX}")):
         if (check.gallery, check.keys, check.done) == (settings.gallery, keys, False):
             return check
@@ -115,10 +115,12 @@ def _read(file: Path) -> Check:
         first, *rest = file.read_text(encoding="utf-8", errors="replace").splitlines()
         about = json.loads(first)
         if about["version"] > VERSION:
-            raise ConfigError(f"{file}: version {about['version']} is newer than this imgprep reads; update it")
+            raise ConfigError(f"{file}: version {about['version']} is newer than this imgprep can read; update imgprep")
         check = Check(file, str(about["gallery"]), datetime.fromisoformat(about["at"]), str(about["keys"]), {})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file}: is not a check of a gallery: {error}; move it away, and check again") from error
+        raise ConfigError(
+            f"{file}: is not a gallery check file: {error}; move it elsewhere, and verify again"
+        ) from error
     for line in rest:
         try:
             entry = json.loads(line)

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 #: Seconds between polls; the service allows one per second.
 LOOK_SECONDS = 2.0
-#: Polls for which an export may be missing from the list, or its link dead, before that counts as final.
+#: Polls for which an export may be missing from the list, or its link may fail, before that counts as final.
 LOOKS = 6
 
 _STAMP = "%Y-%m-%dT%H%M%SZ"

@@ -159,7 +159,7 @@ def gallery_state(
     return held
 
 
-#: The moment of an export that does not name its own: after every run.
+#: The time assumed for an export whose name contains none: after every run.
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -308,7 +308,7 @@ def _checked(state: pl.DataFrame, check: Check) -> pl.DataFrame:
     """Return the state with the checked images as the gallery answered."""
     answers = to_polars(check.frame())
     known = state.select(*KEY, pl.col("CategoryId").alias("sent"))
-    # Unless its type is product search, the service stores this category whatever is sent.
+    # Unless its type is product search, the service stores this category regardless of what is sent.
     forced = pl.col("CategoryId").eq(FORCED_CATEGORY) & pl.col("sent").is_not_null()
     there = answers.filter("exists").join(known, on=KEY, how="left")
     there = there.with_columns(pl.when(forced).then("sent").otherwise("CategoryId").alias("CategoryId"))

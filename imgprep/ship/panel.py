@@ -106,7 +106,7 @@ def _confirm_endpoint(url: str) -> bool:
         ).strip()
     if typed != host:
         raise ConfigError(
-            f"endpoint {shown(url)}: the run folder names it, and it is neither the vendor's over https nor in the "
+            f"endpoint {shown(url)}: the run folder names it, and it is neither the vendor's (https) nor in the "
             "project's settings, so no credentials were sent. If you know this host, pass settings that contain it: "
             "run.follow(settings), or set it in imgprep.toml"
         )

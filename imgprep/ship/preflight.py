@@ -196,19 +196,19 @@ def _images(root: OssRoot, settings: Settings) -> Iterator[Check]:
 
 def _way(root: OssRoot, settings: Settings) -> Check:
     """State whether images in OSS are referenced, copied, or sent through this machine."""
-    name, target = "way of the images", settings.target
+    name, target = "image transfer", settings.target
     here = Origin(root.bucket, "", "", 0, root.settings.oss_url, root.region)
     if not is_same_place(here, open_bucket(settings)):
-        message = f"{root} is at another endpoint than {target}: every image passes through this machine"
+        message = f"{root} and {target} have different endpoints: every image passes through this machine"
         return Check(name, WARN, message, "copy the images to a bucket in the instance's region first")
     if root.bucket != settings.bucket:
         return Check(name, OK, f"copied by the service, from {root} to {target}")
     if root.prefix.startswith(settings.prefix):
         return Check(name, OK, f"images that need no change are used where they are, in {root}")
     message = (
-        f"{root} is not below {target}. The guide wants images and increment.meta in one path, newer pages in "
-        "one bucket and do not state where PicName starts then; so images are copied by the service into the path, "
-        "which satisfies both"
+        f"{root} is not below {target}. The guide requires images and increment.meta in one path; newer pages "
+        "require only one bucket, but do not state where PicName starts then. The service therefore copies the images "
+        "into the path, which satisfies both"
     )
     return Check(name, OK, message)
 

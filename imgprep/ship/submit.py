@@ -413,7 +413,7 @@ def _start(
                     "starts a task only if none has appeared by then",
                     code=error.code,
                     request_id=error.request_id,
-                    passing=True,  # whatever code the failing server returned
+                    passing=True,  # regardless of the code that the failing server returned
                 ) from error
             return
         except ServiceError as error:

@@ -1,4 +1,4 @@
-"""Contact sheets: thumbnails of images, of findings by rule, of duplicates, or of images with what is found instead."""
+"""Contact sheets: thumbnails of images, of findings by rule, of duplicates, or of images with those found instead."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from imgprep.core.frames import records
 from imgprep.core.text import counted, percent, shown
 from imgprep.show.template import template
 
-#: Rows that are visible at once, and most rows that a notebook stores; the rest stays in the frame.
+#: Rows visible at once, and maximum number of rows stored in a notebook; the rest stay in the frame.
 VISIBLE, MOST = 10, 300
 #: Longest text in a cell.
 CELL = 600
@@ -19,16 +19,16 @@ _SEVERITIES = ("error", "warning", "info")
 _SHARES = ("share", "success", "first_time", "held_back", "recall", "rank_1")
 _SCORES = ("score", "confidence", "iou", "scale_x", "scale_y", "seconds")
 _MOMENTS = ("at", "started", "ended", "modified", "created", "since", "when")
-#: Columns for programs; they stay in the frame.
+#: Internal columns: not displayed, but kept in the frame.
 _INTERNAL = ("digest", "source_digest", "phash", "position", "raw", "id_hash")
 _HEADERS = {"label": "cause", "ProductId": "product", "PicName": "image", "in_gallery": "in the gallery"}
 #: Columns that come first if a frame has them.
 _FIRST = ("severity", "rule", "label")
 #: The columns of findings that people read; the message repeats field and value.
 _OF_FINDINGS = ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
-#: Columns of names, which are not broken.
+#: Columns of names, which are not wrapped.
 _NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
-#: Characters from which a column of text gets a minimum width.
+#: Text length, in characters, from which a column gets a minimum width.
 _LONG = 40
 
 

@@ -351,7 +351,7 @@ def test_images_at_another_endpoint_are_sent_through_this_machine(sandbox, tmp_p
         assert log["outcome"].tolist() == ["uploaded"] * 3 and "another endpoint" in log["message"].iloc[0]
         assert sandbox.store.get(sandbox.switches.bucket, "increment/a.jpg")[0] == made["a.jpg"]
         checks = preflight(settings.with_(images="oss://far-photos/photos")).set_index("check")
-        assert checks.loc["way of the images", "result"] == "warn"
+        assert checks.loc["image transfer", "result"] == "warn"
 
 
 def test_a_rehearsal_reads_the_images_with_the_projects_own_key(sandbox, tmp_path):
@@ -494,10 +494,10 @@ def test_rights_on_the_images_are_in_the_policy_and_in_preflight(sandbox):
     } in statements
     checks = preflight(settings).set_index("check")
     assert checks.loc[["may list the images", "may read the images"], "result"].tolist() == ["ok", "ok"]
-    assert "copied by the service" in checks.loc["way of the images", "message"]
+    assert "copied by the service" in checks.loc["image transfer", "message"]
     put(sandbox, {"a.jpg": encoded(photo())}, "elsewhere/", sandbox.switches.bucket)
     beside = settings.with_(images=f"oss://{sandbox.switches.bucket}/elsewhere")
-    assert "where PicName starts" in preflight(beside).set_index("check").loc["way of the images", "message"]
+    assert "where PicName starts" in preflight(beside).set_index("check").loc["image transfer", "message"]
 
 
 def test_thumbnails_and_the_annotator_show_images_in_oss(sandbox, tmp_path):

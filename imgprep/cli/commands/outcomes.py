@@ -153,7 +153,7 @@ def what_if(options: Namespace) -> int:
     settings.require("instance")
     images = options.images or settings.images
     if images is None:
-        raise ConfigError("what-if: searches with images; name their folder with --images")
+        raise ConfigError("what-if: needs images to search with; name their folder with --images")
     most = cost(3 * len(options.names), ImageSearch(settings).searches_per_second())
     print(escaped(f"{settings.gallery}: at most {most}"), file=sys.stderr)
     regions = regions_of(options, settings)
@@ -197,7 +197,7 @@ def report(options: Namespace) -> int:
                 raise ReportError(f"{options.report}: {error}. {run.without_report()}") from error
         elif run.causes_changed:
             run.read_again()
-            print(f"{run.id}: its report was read again with the causes added since then", file=sys.stderr)
+            print(f"{run.id}: its report was read again, with the causes added since", file=sys.stderr)
     causes = tally_causes(runs)
     causes = causes[["run", "cause", "family", "count", *(["again"] if len(runs) > 1 else []), "lines", "remedy"]]
     code = show_ended(runs, options.format, causes)

@@ -183,7 +183,7 @@ def plan(options: Namespace) -> int:
 
 def _print_categories(plan: Plan, settings: Settings) -> None:
     recategorised = int(plan.category_changes()["images"].sum())
-    if recategorised and settings.service not in FORCING:  # these services store one category, whatever a line states
+    if recategorised and settings.service not in FORCING:  # these services ignore a line's category
         print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
 
 

@@ -178,7 +178,7 @@ def follow(options: Namespace) -> int:
             if isinstance(error, ServiceError) and not error.passing:
                 refused = error
     code = show_ended(open_ones, options.format)
-    # Cron repeats this command: lines that are still unknown after the last run are not fine the second time.
+    # Cron repeats this command, so lines that are still unknown are reported every time.
     doubtful = [run for run in newest.values() if run.ended and run.counts.get("unknown") and run not in open_ones]
     for run in doubtful:
         note = (

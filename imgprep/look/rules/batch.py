@@ -13,7 +13,7 @@ from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.look.rules.rule import Rule, row_label
 from imgprep.look.rules.sheet import Sheet
 
-#: Fewest regions that must settle the order of the numbers before the others are judged.
+#: Minimum number of regions that must settle the order of coordinates before the others are judged.
 MIN_DECIDED = 3
 _NONE = pl.DataFrame(schema={"_i": pl.UInt32, "other": pl.String})
 _IS_ADD = pl.col("op") == Operation.ADD.value
@@ -178,7 +178,7 @@ RULES: tuple[Rule, ...] = (
         field="PicName",
         source="own",
         what="two ADDs for the same key differ: which one wins is undocumented",
-        message='{ProductId} with "{name}" is added with other fields too ({other}); which one wins is undocumented',
+        message='{ProductId} with "{name}" is also added with different fields ({other}); which wins is undocumented',
         remedy="keep the right one",
         scope="add",
         find=_conflicts,

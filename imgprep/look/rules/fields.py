@@ -56,9 +56,6 @@ def _too_long(name: str, limit: str, source: str) -> Rule:
     )
 
 
-_ENTITY = r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
-
-
 def _html_entity(name: str) -> Rule:
     return Rule(
         id=f"{_kebab(name)}-html-entity",

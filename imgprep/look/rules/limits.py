@@ -43,7 +43,7 @@ DEFAULTS: dict[str, float] = {
 }
 
 #: Limits by service type. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096"). The other
-#: types share the widest limits: what these rule out, no type accepts.
+#: types share the widest limits: no type accepts what these rule out.
 BY_SERVICE: dict[Service, dict[str, float]] = {
     Service.TRADEMARK: {"side_min": 200, "side_max": 4095},
     Service.FABRIC: {"side_min": 448},

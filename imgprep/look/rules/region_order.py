@@ -36,7 +36,7 @@ ORDER_COLUMNS: dict[str, str] = {
 PRIOR = 0.1
 #: Share of regions that are wrong for unrelated reasons; limits the evidence that one region can give.
 NOISE = 0.02
-#: Above this probability a batch is judged swapped; below one minus this, right.
+#: Above this probability a batch is judged swapped; below one minus this, correct.
 SURE = 0.95
 
 _Numbers = npt.NDArray[np.float64]

@@ -61,7 +61,7 @@ class Rule:
     by_file: bool = False  #: the fix is a file name, known only with `files`
     prepared: bool = False  #: `prepare_images` corrects it in its copies
     refuses: bool = False  #: the service is expected to refuse a failing line
-    unwritable: bool = False  #: a failing row cannot be written as a line, whatever severity the shop sets
+    unwritable: bool = False  #: a failing row cannot be written as a line, regardless of its severity
 
     def __post_init__(self) -> None:
         if not self.basis:

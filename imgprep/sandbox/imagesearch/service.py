@@ -159,7 +159,7 @@ class ImageSearch:
         most = MAX_PIC_BODY if request.headers.get("x-acs-action") == "SearchImageByPic" else MAX_BODY
         if length is not None and length <= most:
             return None
-        message = f"This action must have a body of a stated length, up to {most:,} bytes."
+        message = f"This action requires a body with a Content-Length of at most {most:,} bytes."
         return _refusal(request, Refused(413, "RequestEntityTooLarge", message))
 
     def handle(self, request: Request) -> Response:
@@ -387,7 +387,7 @@ class ImageSearch:
 
 
 def _auction(image: Mapping[str, Any]) -> Answer:
-    """Return an image's record as answers show it; Region and Crop are not part of it."""
+    """Return an image's record for answers, which lack Region and Crop."""
     names = [name for name in image if name in ("ProductId", "PicName", "CustomContent") or "Attr" in name]
     category = image.get("CategoryId") if "Predicted" not in image else category_of(dict(image))
     held = {"CategoryId": category, **{name: image[name] for name in names}}
@@ -428,7 +428,7 @@ def _box(edges: list[int]) -> Box:
 
 
 def _limits(given: Parameters) -> tuple[int, int, float]:
-    """Return (start, number of results, least score) of a search."""
+    """Return (start, number of results, minimum score) of a search."""
     if given.get("Filter"):
         raise Refused(400, "InvalidFilter", "The sandbox does not evaluate filters; the real service does.")
     start, count = _number(given, "Start"), _number(given, "Num")

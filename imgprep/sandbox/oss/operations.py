@@ -375,7 +375,7 @@ def head_object(call: Call, oss: Backend) -> Response:
     return Response(200, headers, length=entry.size)
 
 
-#: Types of objects that are compressed on request, and their least bytes. Source: GZIP compression of downloads.
+#: Types of objects that are compressed on request, and their minimum size. Source: GZIP compression of downloads.
 _COMPRESSED = re.compile(
     "text/(cache-manifest|css|html|json|plain|xml)|application/(javascript|json|rss[+]xml|x-javascript)"
 )

@@ -49,7 +49,7 @@ def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False,
     share : bool
         For several runs: draw percentages of the lines sent instead of counts.
     top : int
-        For several runs: number of most common causes drawn separately, as are unrecognised ones; the rest are one.
+        For several runs: number of most common causes drawn separately, besides unrecognised ones; others are merged.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Charts of findability: shares of images that find themselves, and the reasons of those that do not."""
+"""Charts of findability: shares of images that find themselves, and reasons why others do not."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _shares(table: pd.DataFrame, ax: Axes | None) -> Axes:
     ax.set_yticks(places, labels, **text_style())
     ax.invert_yaxis()
     ax.set_xlim(0, 112)
-    ax.set_xlabel("% of the images searched with; in brackets: their number")
+    ax.set_xlabel("% of the images searched with (number in brackets)")
     ax.set_title(f"Images that find themselves first, by {table.attrs.get('column', '')}", pad=24)
     ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     return clean(ax, grid="x", whole=False)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 #: Tally → title, axis label, and meaning of the hatched bars.
 _CHARTS = {
     "sizes": ("Size", "longer side, pixels", "refused for their size"),
-    "bytes": ("File size", "size of the file", "empty or too large"),
+    "bytes": ("File size", "file size", "empty or too large"),
     "formats": ("Format", "format, by content", "not accepted"),
     "shapes": ("Shape", "width : height, upright", "very narrow"),
-    "per_product": ("Images per product", "images of a product", "without any image"),
+    "per_product": ("Images per product", "images per product", "without any image"),
 }
 
 

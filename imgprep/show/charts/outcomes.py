@@ -226,7 +226,7 @@ def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes
     data : Run, iterable of Run, or pandas.DataFrame
         The runs to count, or a tally from `imgprep.tally_flow`.
     top : int
-        Number of most common sequences drawn separately; the rest are one bar.
+        Number of most common sequences drawn separately; the rest share one bar.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -240,7 +240,7 @@ def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes
     ways, note = _ways(tally, top)
     shown = ways.head(top)
     if rest := int(ways.iloc[top:].sum()):
-        shown = pd.concat([shown, pd.Series({f"({counted(len(ways) - top, 'other way')})": rest})])
+        shown = pd.concat([shown, pd.Series({f"({counted(len(ways) - top, 'other sequence')})": rest})])
     ax = axes(ax, 9, 0.9 + 0.36 * max(3, len(shown)))
     ends = [str(way).rpartition(" → ")[2].split(" ")[0] for way in shown.index]
     looks = [(OUTCOME_COLOURS.get(end, "#999999"), OUTCOME_HATCHES.get(end, "")) for end in ends]

@@ -64,7 +64,7 @@ _WHO = ("imgprep", "photographer", "shop")
 #: Action of a plan → colour and hatch; the hatch tells them apart in grey.
 _ACTIONS = {"add": ("#009E73", ""), "replace": ("#E69F00", "..."), "delete": ("#D55E00", "///")}
 _GAINED, _LOST = ("#009E73", ""), ("#D55E00", "///")
-#: Most bars, and longest name in characters, that stay readable.
+#: Maximum number of bars, and maximum length of a name in characters.
 _MOST, _LONGEST = 24, 40
 #: Width of a character beside a bar, as a share of the chart's width.
 _CHARACTER = 0.012

@@ -1,4 +1,4 @@
-"""Charts of regions: position, size, fate of suggestions, drawings saved, and order of their numbers."""
+"""Charts of regions: position, size, fate of suggestions, drawings saved, and order of coordinates."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_region_order(
     found: pd.DataFrame, root: str | os.PathLike[str], *, images: int = 4, ax: Axes | None = None
 ) -> Axes:
-    """Draw regions on their images in both orders of their numbers, to show which order is meant.
+    """Draw regions on their images in both orders of coordinates, to show which order is meant.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def plot_region_order(
     root : path
         The folder or zip archive of the images; unreadable ones are skipped.
     images : int
-        Most images to draw, those with the strongest evidence first.
+        Maximum number of images to draw, those with the strongest evidence first.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 

@@ -15,7 +15,7 @@ from imgprep.ship.run import Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette, which the colour-blind can tell apart; hatching doubles it and survives grey printing.
+# Okabe and Ito's palette, which the colour-blind can tell apart; hatching repeats the distinction for grey printing.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#595959")
 HATCHES = ("", "///", "...", "xxx")
 OUTCOME_COLOURS = {"imported": "#009E73", "deleted": "#56B4E9", "failed": "#D55E00", "unknown": "#999999"}
@@ -93,7 +93,7 @@ def run_axes(ax: Axes | None, runs: int, height: float) -> Axes:
 
 
 def run_ticks(ax: Axes, runs: list[str]) -> None:
-    """Write at most about 15 dates under the bars; keep few bars narrow."""
+    """Label at most about 15 bars with dates; keep bars narrow if there are few."""
     if len(runs) < 3:
         ax.set_xlim(-1.5, len(runs) + 0.5)
     step = -(-len(runs) // 15)

@@ -84,7 +84,7 @@ def test_a_flow_draws_the_commonest_sequences_and_the_rest_as_one():
     ax = plot_flow(tally_flow(runs), top=2)
     assert [bar.get_width() for bar in ax.patches] == [2, 1, 1]
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert labels[0] == "imported ×2" and labels[2] == "(1 other way)"
+    assert labels[0] == "imported ×2" and labels[2] == "(1 other sequence)"
     assert ax.get_title() == "Outcomes of images over runs, 4 in all"
 
 
