@@ -148,9 +148,9 @@ def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("IoU of the service's box and our region; labels: images" + (f"\n{note}" if note else ""))
     images = counted(int(tally["images"].max()) if len(tally) else 0, "image")
     at_agreement = shares[tally["iou"].eq(AGREES) & tally["images"].gt(0)]
-    answer = f"saves {at_agreement.iloc[0]:.0f} of 100 drawings at IoU ≥ {AGREES:g}" if len(at_agreement) else "saves drawings"
-    ax.set_title(f"The service's box {answer} ({images})")
-    return clean(ax)
+    answer = f"{at_agreement.iloc[0]:.0f} of 100 drawings at IoU ≥ {AGREES:g}" if len(at_agreement) else "drawings"
+    ax.set_title(f"The service's box saves {answer} ({images})")
+    return clean(ax, whole=False)
 
 
 def plot_region_order(
