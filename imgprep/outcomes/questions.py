@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from imgprep.core.fields import CUSTOM_CONTENT_MAX, STR_ATTR_MAX, Operation, Service
@@ -139,7 +139,8 @@ def _of_task(question: Question, found: Evidence) -> Decided:
         return bad, f"{question.answers[bad]}; the whole task failed"
     if not found.task.ended:
         return "", "the task ended without a result"
-    if not all(found.seen[probe.name].there for probe in question.probes if probe.is_control):
+    # A report may count lines otherwise, and name these for the one in question; what the gallery has was imported.
+    if not all(found.seen[probe.name].exists for probe in question.probes if probe.is_control):
         return "", "the line for comparison was not imported either"
     if not all(probe.is_control for probe in question.probes):
         return _accepted(question, found)
@@ -158,7 +159,7 @@ def _repeated(question: Question, found: Evidence) -> Decided:
 def _malformed(question: Question, found: Evidence) -> Decided:
     if found.task.failed:
         return "task fails", question.answers["task fails"]
-    there = all(found.seen[probe.name].there for probe in question.probes if probe.is_control)
+    there = all(found.seen[probe.name].exists for probe in question.probes if probe.is_control)
     if found.task.ended and there and found.task.reported:
         return "line fails", question.answers["line fails"]
     return "", "the lines around it were not imported, or no failure was reported"
@@ -284,8 +285,10 @@ def _deep() -> bytes:
     return _saved(Image.new("I;16", (SIDE, SIDE), 30_000), "PNG")
 
 
-def _frames(form: str, mode: str = "RGB") -> bytes:
-    return _saved(_scene(mode), form, save_all=True, append_images=[_scene(mode, colour="maroon")])
+def _frames(form: str) -> bytes:
+    """Return a file of two frames that have no pixel in common, as equal ones would be stored as transparent."""
+    first = _scene()
+    return _saved(first, form, save_all=True, append_images=[ImageOps.invert(first)])
 
 
 def _heavy(size: int) -> bytes:

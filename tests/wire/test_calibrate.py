@@ -1,20 +1,23 @@
 """Calibrate: whatever a sandbox does is found out, nothing else is claimed, and nothing is left behind."""
 
 import functools
+import io
 import json
 import random
 import re
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from imgprep.cloud.imagesearch import SEARCHES, ImageSearch
 from imgprep.cloud.oss import list_folder, open_bucket
 from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.core.service_facts import FACTS_FILE, load_facts
 from imgprep.look.rules.book import check, rules_table
+from imgprep.look.rules.limits import FORMAT_OF
 from imgprep.outcomes.calibrate import PREFIX, calibrate, plan_calibration
-from imgprep.outcomes.questions import BY_HAND, REPORT_QUESTIONS, questions
+from imgprep.outcomes.questions import BY_HAND, REPORT_QUESTIONS, plain, questions
 from imgprep.sandbox.config import Switches
 from imgprep.sandbox.imagesearch.readings import OPEN_POINTS
 from imgprep.sandbox.imagesearch.reports import REPORT_FORMATS
@@ -97,6 +100,19 @@ def test_what_the_answers_mean_for_check_names_rules_and_values_that_exist():
         assert {rule for rules in question.rules.values() for rule in rules} <= known
         for limits in question.limits.values():
             check(pd.DataFrame({"ProductId": ["1"]}), limits=limits)
+
+
+def test_each_image_differs_in_the_one_point_that_is_asked():
+    """A sandbox that is strict about another point would else refuse it."""
+    for question in QUESTIONS.values():
+        for probe in question.probes:
+            with Image.open(io.BytesIO((probe.image or plain)())) as image:
+                clear = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+                assert clear == (question.id == "alpha"), probe.name
+                assert (getattr(image, "n_frames", 1) > 1) == (question.id == "animation"), probe.name
+                assert (image.mode in ("CMYK", "I;16", "I")) == (question.id == "colours"), probe.name
+                kind = FORMAT_OF[(probe.pic or "x.jpg").rpartition(".")[2]]
+                assert (kind != image.format) == (question.id == "extension"), probe.name
 
 
 @pytest.mark.parametrize("seed", sampled(range(200), 4))
