@@ -46,7 +46,7 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         text = " · ".join(f"{name} {count:,}" for name, count in who.items() if count)
         ax.text(len(SEVERITY_COLOURS) - 0.4, row, text, va="center", fontsize=8)
     ax.set_xlim(-0.5, len(SEVERITY_COLOURS) + 1.6)
-    ax.set_ylim(len(tally) - 0.5, -0.5)
+    ax.set_ylim(max(1, len(tally)) - 0.5, -0.5)
     ax.set_yticks(range(len(tally)), tally["subject"])
     ax.set_xticks(
         [*range(len(SEVERITY_COLOURS)), len(SEVERITY_COLOURS) + 0.5], [*SEVERITY_COLOURS, "who corrects them"]
