@@ -103,7 +103,7 @@ def test_a_folder_that_a_worker_does_not_have_is_no_folder_of_missing_images(tmp
         yield from ((task, {"PicName": task[1], "exists": False, "problem": "missing"}) for task in tasks)
 
     monkeypatch.setattr(inspect, "run_tasks", mounted_elsewhere)
-    with pytest.raises(ConfigError, match=r"does not find a\.jpg.*same path on every worker"):
+    with pytest.raises(ConfigError, match=r"cannot find a\.jpg.*same path on every worker"):
         inspect_images(["a.jpg"], tmp_path, executor=Elsewhere(), progress=False)
 
 
