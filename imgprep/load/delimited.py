@@ -36,6 +36,7 @@ from imgprep.load.export import (
     text_array,
     weigh_encoding,
 )
+from imgprep.load.image_names import has_extension
 from imgprep.load.quoting import END, STANDARD, Quoting, find_quoting
 
 #: Most findings listed per kind; one more finding then gives the total.
@@ -97,7 +98,7 @@ def read_delimited(
     if encoding in ("cp1252", "gb18030"):
         message = f"the file is not UTF-8; it was read as {encoding}"
         findings.append(export_finding("file-encoding", message, "export it as UTF-8 if names look wrong"))
-    how = f"{encoding}, {_DELIMITERS.get(delimiter, repr(delimiter))}-separated"
+    how = f"{encoding}, {(_DELIMITERS | {' ': 'space'}).get(delimiter, repr(delimiter))}-separated"
     how += "" if layout.quoting == STANDARD else f", {layout.quoting}"
     return Export(table, rows, how, findings, tuple(first))
 
@@ -119,7 +120,14 @@ def sniff_delimiter(text: str) -> str:
         score = (agree if common == widths[0] else agree / 2, widths[0])
         if score > best_score:
             best, best_score = delimiter, score
-    return best
+    return " " if not best_score[0] and _is_class_list(text) else best
+
+
+def _is_class_list(text: str) -> bool:
+    """Return whether each line is an image and a label with a space between them."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    cells = [line.split(" ") for line in (lines[:-1] if len(lines) > 2 else lines)]  # the sample may end in a line
+    return len(lines) > 1 and all(len(each) == 2 and all(each) and has_extension(each[0]) for each in cells)
 
 
 @dataclass(frozen=True, slots=True)

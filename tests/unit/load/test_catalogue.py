@@ -95,6 +95,17 @@ def test_html_and_formulas_are_text_and_nothing_more(tmp_path):
     assert catalogue["Title"].tolist() == ['=HYPERLINK("http://x.example","go")']
 
 
+def test_a_class_list_with_a_space_between_image_and_label_is_read(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("photos/a.jpg dress\nphotos/b.jpg shoe\nphotos/c.png bag\n", encoding="utf-8")
+    columns = {"header": ["file", "label"], "ProductId": "file", "PicName": "file", "CustomContent": "type:{label}"}
+    catalogue = load_catalogue(path, columns=columns)
+    assert catalogue["PicName"].tolist() == ["photos/a.jpg", "photos/b.jpg", "photos/c.png"]
+    assert catalogue["CustomContent"].tolist() == ["type:dress", "type:shoe", "type:bag"]
+    path.write_text("a.jpg red dress\nb.jpg shoe\n", encoding="utf-8")
+    assert load_catalogue(path).shape[0] == 1, "labels of several words are left as one column"
+
+
 def test_a_huge_cell_is_not_cut(tmp_path):
     huge = "x" * (5 << 20)  # more than Arrow's block, and than Python's own limit of a cell
     catalogue = load(tmp_path, f"sku,text,image\n1,{huge},a.jpg\n2,y,b.jpg\n")
