@@ -116,7 +116,7 @@ def test_a_header_of_years_sizes_or_repeated_by_pasting_is_a_header(tmp_path, te
 
 
 def test_a_list_of_paths_and_labels_is_no_header_and_a_map_for_it_names_the_cause(tmp_path):
-    lines = "images/1.jpg Shirt\nimages/2.jpg Shirt\nimages/3.jpg Hat\n"
+    lines = "images/1.jpg Blue Shirt\nimages/2.jpg Shirt\nimages/3.jpg Hat\n"
     assert "among other words" in findings_of(load(tmp_path, lines), "header-missing")["message"].iloc[0]
     with pytest.raises(CatalogueError, match="first line looks like a record"):
         load(tmp_path, RECORDS, columns={"ProductId": "sku"})
