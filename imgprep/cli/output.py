@@ -161,13 +161,11 @@ def say(*renderables: Any) -> None:
 
     screen = sys.stdout.isatty()
     width = shutil.get_terminal_size((100, 24)).columns if screen else 100_000
-    console = Console(
-        file=io.StringIO(), force_terminal=screen, width=width, highlight=False, emoji=False, markup=False
-    )
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=screen, width=width, highlight=False, emoji=False, markup=False)
     for each in renderables:
         console.print(each)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    print("\n".join(line.rstrip() for line in text.splitlines()))
+    print("\n".join(line.rstrip() for line in out.getvalue().splitlines()))
 
 
 def say_findings(findings: pd.DataFrame, summary: pd.DataFrame, *, examples: int = 3) -> None:

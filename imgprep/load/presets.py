@@ -417,7 +417,7 @@ def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> 
         export_finding(
             "product-key-shared",
             f"{key!r} {value!r} belongs to {products:,} products, such as {' and '.join(map(repr, examples[value]))}; "
-            "as one product, they could not be told apart",
+            "as one product, they could not be distinguished",
             f"give each product its own value in the export, or confirm this key: columns={{'ProductId': {key!r}}}",
             Severity.ERROR,
             row=row,

@@ -524,8 +524,8 @@ class _Work:
 
     def _seen(self, stage: _Stage, run: Run) -> dict[str, Seen]:
         """Return the evidence on each probe."""
-        told = records(run.outcome) if run.ended else []
-        by_line = {row["line"]: row for row in told}
+        rows = records(run.outcome) if run.ended else []
+        by_line = {row["line"]: row for row in rows}
         keys = [line.key for line in stage.lines]
         found: dict[str, Seen] = {}
         for number, line in enumerate(stage.lines, 1):
