@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -185,18 +185,19 @@ def basis_of(baseline: Baseline, at: str) -> dict[str, Any]:
 
 def write_folder(
     built: Built,
-    catalogue: pd.DataFrame | None,
+    catalogue: pd.DataFrame,
     service: str,
     keep_refused: bool,
     sources: Mapping[str, str],
     *,
     basis: Mapping[str, Any],
     images: str | None = None,
+    there: Collection[str] = (),
     meta: str = META_NAME,
 ) -> None:
     """Write the tables, batch.json and increment.meta into a batch folder.
 
-    `catalogue` is None if its file is already there; `sources` are names and SHA-256 digests of files.
+    Tables in `there` are already written; `sources` are names and SHA-256 digests of files.
     """
     tables = {
         "batch": built.plan.batch,
@@ -209,8 +210,8 @@ def write_folder(
     }
     written = Written(built.folder)
     for name in TABLES:
-        if (table := tables[name]) is not None:
-            write_table(written, name, table)
+        if name not in there:
+            write_table(written, name, tables[name])
     about = {"service": service, "keep_refused": keep_refused, "images": images, "sources": dict(sources)}
     _write_plan(written, about, built.plan, built.loss, basis, meta=meta)
 

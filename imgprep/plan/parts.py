@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +35,23 @@ from imgprep.core.text import counted
 from imgprep.draw.store import RegionStore
 from imgprep.load.catalogue import ELSEWHERE, NAMED_BY, NOT_READ, without_image
 from imgprep.load.column_map import load_columns
-from imgprep.load.left_out import left_out, wanted_rows
-from imgprep.load.parts import Writers, count_rows, divide, part_of
+from imgprep.load.left_out import LEFT_OUT, left_out, wanted_rows
+from imgprep.load.parts import PIECE_ROWS, Writers, count_rows, divide, part_of
 from imgprep.look.rules.batch import (
     MIN_DECIDED,
+    count_products,
     folded,
     judged_regions,
+    pictured,
     region_kinds,
     settled_regions,
     settling_regions,
+    shared_images,
     twin_names,
 )
 from imgprep.look.rules.book import merge_findings, merge_ran, require_rules
 from imgprep.look.rules.limits import limits_for, service_type
-from imgprep.look.rules.sheet import Beyond, make_sheet, region_rows
+from imgprep.look.rules.sheet import Beyond, Sheet, make_sheet, region_rows
 from imgprep.plan.batch_folder import (
     HELD_META,
     WANTED,
@@ -137,6 +141,7 @@ def build_parts(
     where: str | None = None,
     rules: Rules | None = None,
     baseline: Baseline | None = None,
+    facts: str | os.PathLike[str] | None = None,
     regions: RegionStore | pd.DataFrame | None = None,
     progress: bool = True,
 ) -> Parts:
@@ -161,6 +166,9 @@ def build_parts(
         The shop's rules; by default those for the service type product.
     baseline : Baseline, optional
         As in `build_batch`; the last export is not compared.
+    facts : path, optional
+        Facts about the images as they will be sent, saved by ``inspect_images(…, out=…)``; without them, only the rows
+        are checked.
     regions : RegionStore or pandas.DataFrame, optional
         Subject regions.
     progress : bool
@@ -196,9 +204,10 @@ def build_parts(
     if parts is not None and parts < 1:
         raise ConfigError(f"parts={parts}: must be a positive number")
     count = parts or max(1, -(-(count_rows(path) or 1) // ROWS_PER_PART))
-    job = _Job(Path(out), path, count, rules=rules, baseline=baseline, regions=regions)
+    job = _Job(Path(out), path, count, rules=rules, baseline=baseline, regions=regions, facts=facts)
     job.open({"preset": preset, "columns": None if columns is None else dict(load_columns(columns)[0]), "where": where})
     job.divide(preset, columns, where)
+    job.divide_facts()
     job.build(progress=progress)
     job.release()
     return job.result()
@@ -216,9 +225,11 @@ class _Job:
         rules: Rules,
         baseline: Baseline,
         regions: RegionStore | pd.DataFrame | None,
+        facts: str | os.PathLike[str] | None,
     ) -> None:
         self.out, self.path, self.count = out, path, count
         self.rules, self.baseline, self.regions = rules, baseline, regions
+        self.facts_file = None if facts is None else Path(facts)
         self.folders = [out / f"part-{number:0{len(str(count))}}" for number in range(1, count + 1)]
         self.written = Written(out)
         self.state: dict[str, Any] = {}
@@ -251,6 +262,7 @@ class _Job:
             _log.warning("%s: starts anew, because of another %s", self.out, ", ".join(changed))
         self.out.mkdir(parents=True, exist_ok=True)
         self.state = {"key": key, "divided": None, "checked": {}, "parts": {}, "settling": [], "settled": None}
+        self.state["facts"] = False
         self.save()
         for name in (FINDINGS, LOADED):
             self.written.remove(name)
@@ -269,6 +281,7 @@ class _Job:
             "gallery": None if baseline.known is None else gallery_digest(baseline.known),
             "plan": [baseline.delete_missing, list(baseline.ignore), baseline.instance],
             "region": drawn and hashlib.sha256(drawn.encode()).hexdigest(),
+            "table of facts": self.facts_file and sha256_of(self.facts_file),
             "version of polars": pl.__version__,
         }
         return dict(json.loads(json.dumps(key, default=str)))
@@ -315,7 +328,8 @@ class _Job:
 
         settled = self.state["settled"]
         twins = self._twins() if self.state["divided"]["folded"] else twin_names(_NO_NAMES, _NO_NAMES)
-        self.beyond = Beyond(twins, _NO_IMAGES, tuple(settled) if settled else None)
+        shared = _NO_IMAGES if self.facts_file is None else self._shared()
+        self.beyond = Beyond(twins, shared, tuple(settled) if settled else None)
         with tqdm(total=self.count, disable=not shows(progress), unit="part", desc="build") as bar:
             if self.two_steps:
                 for part in self._unfinished("checked", bar):
@@ -337,8 +351,8 @@ class _Job:
     def _check(self, part: int) -> tuple[pd.DataFrame, pd.DataFrame, pl.DataFrame]:
         """Return a part's catalogue, its findings, and its wanted rows; record what ran."""
         catalogue = self.catalogue(part)
-        sheet = make_sheet(catalogue, regions=self.regions, service=self.rules.service, limits=self.rules.limits)
-        self._settle(sheet.rows)
+        sheet = self._sheet(part, catalogue)
+        self._settle(sheet.of_wanted().rows)
         sheet = replace(sheet, beyond=self.beyond)
         checked, errors, wanted = judge_rows(sheet, catalogue, self.rules, keep_refused=False)
         loaded = catalogue.attrs["findings"]
@@ -367,12 +381,14 @@ class _Job:
         loss = blast_radius(plan, known)
         none = pd.DataFrame({"PicName": pd.Series(dtype="str")})
         built = Built(self.folders[part], plan, findings, none, none, none, loss)
+        there = ["catalogue"] if self.facts_file is None else ["catalogue", "facts"]
         basis = basis_of(baseline, began) | basis
         basis["digest"] = basis["digest"] or gallery_digest(pd.DataFrame())
         # Planned again, the part does not see what others find.
         basis["withheld"] = hides or bool(self.names is not None and len(self.names))
         sources = {self.path.name: self.state["key"]["export"]}
-        write_folder(built, None, self.rules.service, False, sources, basis=basis, meta=HELD_META)
+        options: dict[str, Any] = {"basis": basis, "there": there, "meta": HELD_META}
+        write_folder(built, catalogue, self.rules.service, False, sources, **options)
         self.state["parts"][str(part)] = {
             "lines": len(plan.batch),
             "summary": plan.summary().to_dict("records"),
@@ -400,10 +416,72 @@ class _Job:
         """Return the verdict on the order of the coordinates in the regions of the whole catalogue."""
         kinds = pl.DataFrame()
         for part in range(self.count):
-            rows = self.catalogue(part)
-            sheet = make_sheet(rows, regions=self.regions, service=self.rules.service, limits=self.rules.limits)
+            sheet = self._sheet(part, self.catalogue(part))
             kinds = pl.concat([kinds, region_kinds(sheet.of_wanted().rows)], how="diagonal").unique(maintain_order=True)
         return dict(judged_regions(kinds).attrs["verdict"].iloc[0])
+
+    def _sheet(self, part: int, catalogue: pd.DataFrame) -> Sheet:
+        facts = None if self.facts_file is None else self._facts(part)
+        options: dict[str, Any] = {"service": self.rules.service, "limits": self.rules.limits}
+        return make_sheet(catalogue, facts, regions=self.regions, **options)
+
+    def _facts(self, part: int) -> pd.DataFrame:
+        return pd.read_parquet(self.folders[part] / _FACTS)
+
+    def divide_facts(self) -> None:
+        """Write the facts of each part's images into its folder, unless that is finished."""
+        import pyarrow.parquet as pq  # noqa: PLC0415  heavy: it brings file systems and TLS
+
+        if self.facts_file is None or self.state["facts"]:
+            return
+        with tempfile.TemporaryDirectory(prefix=DRAFT, dir=self.out) as place, ExitStack() as stack:
+            # Facts and names meet by name, in as many buckets as there are parts.
+            names, facts = ([Path(place) / f"{kind}{number}" for number in range(self.count)] for kind in ("n", "f"))
+            with Writers(names) as writers:
+                for part in range(self.count):
+                    own = to_polars(self.catalogue(part), ["PicName"]).drop_nulls().unique().with_columns(part=part)
+                    writers.write(to_pandas(own), part_of(own["PicName"], self.count))
+            with Writers(facts) as writers, pq.ParquetFile(self.facts_file) as file:
+                if "PicName" not in file.schema_arrow.names:
+                    raise ConfigError(
+                        f"{self.facts_file}: has no column PicName; pass what inspect_images(out=…) wrote"
+                    )
+                tables = (pa.Table.from_batches([batch]) for batch in file.iter_batches(PIECE_ROWS))
+                for table in chain([file.schema_arrow.empty_table()], tables):
+                    frame = table.to_pandas(types_mapper=_DTYPES.get)
+                    writers.write(frame, part_of(pl.Series(pa.array(frame["PicName"])), self.count))
+            out = [stack.enter_context(Written(folder).writing(_FACTS)) for folder in self.folders]
+            writers = stack.enter_context(Writers(out))
+            for name, fact in zip(names, facts, strict=True):
+                met = pl.read_parquet(fact).join(
+                    pl.read_parquet(name), on="PicName", how="inner", maintain_order="left"
+                )
+                writers.write(to_pandas(met.drop("part")), met["part"].to_numpy().astype(np.int64))
+        self.state["facts"] = True
+        self.save()
+
+    def _shared(self) -> pl.DataFrame:
+        """Return the images of the whole catalogue that many products share; see `shared_images`."""
+        columns = ["row", "ProductId", "PicName", "OperationType", LEFT_OUT]
+
+        def rows(part: int) -> pl.DataFrame:
+            frame = self.catalogue(part)
+            return pictured(self._sheet(part, frame[[name for name in columns if name in frame]]).of_wanted().rows)
+
+        with tempfile.TemporaryDirectory(prefix=DRAFT, dir=self.out) as place:
+            files = [Path(place) / str(number) for number in range(self.count)]
+            with Writers(files) as writers:
+                for part in range(self.count):
+                    counts = count_products(rows(part))
+                    writers.write(to_pandas(counts), part_of(counts["i_digest"], self.count))
+            # No product is in two parts, so the numbers add up.
+            sums = [pl.read_parquet(file).group_by("i_digest").agg(pl.col("products").sum()) for file in files]
+        least = self.limits["placeholder_products"]
+        many = pl.concat([counts.filter(pl.col("products") >= least) for counts in sums])
+        if not many.height:
+            return _NO_IMAGES
+        found = [rows(part).join(many, on="i_digest", how="semi") for part in range(self.count)]
+        return shared_images(pl.concat(found).sort("row", maintain_order=True), many)
 
     def _twins(self) -> pl.DataFrame:
         """Return the names of the whole catalogue that differ only in case or Unicode form; see `twin_names`."""
@@ -458,7 +536,8 @@ class _Job:
         return Parts(self.out, self.folders, self.state["divided"]["rows"], left, loss, done)
 
 
-_CATALOGUE = "catalogue.parquet"
+_CATALOGUE, _FACTS = "catalogue.parquet", "facts.parquet"
+_DTYPES = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 _NAMES = ["ProductId", "PicName", "found_name"]
 _NO_NAMES = pl.DataFrame(schema={"name": pl.String})
 _NO_IMAGES = pl.DataFrame(

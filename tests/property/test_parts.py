@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from imgprep.core.errors import CatalogueError, ConfigError
@@ -71,18 +71,22 @@ def read(built, table):
     return pd.concat([pd.read_parquet(folder / f"{table}.parquet") for folder in built.folders], ignore_index=True)
 
 
-def assert_same(path, out, *, parts, **baseline):
+def assert_same(path, out, *, parts, facts=None, limits=None, **baseline):
     """Compare the parts of an export with the whole."""
+    if facts is not None:
+        facts.to_parquet(path.parent / "facts.parquet")
     built = build_parts(
         path,
         out,
         parts=parts,
+        rules=Rules(limits=limits or {}),
+        facts=None if facts is None else path.parent / "facts.parquet",
         baseline=Baseline(**baseline, confirm="gallery", confirm_rows=len(load_catalogue(path))),
         progress=False,
     )
     catalogue = load_catalogue(path)
-    checked = check(catalogue)
-    plan = plan_batch(catalogue, findings=checked, **baseline)
+    checked = check(catalogue, facts, limits=limits)
+    plan = plan_batch(catalogue, images=facts, findings=checked, **baseline)
     loaded = catalogue.attrs["findings"]
     by_row = built.findings["row"].notna() | built.findings["rule"].isin(checked["rule"])
     of_row = loaded["row"].notna()
@@ -101,8 +105,17 @@ def assert_same(path, out, *, parts, **baseline):
     return built
 
 
-@given(st.lists(ROW, min_size=1, max_size=40), KNOWN, st.integers(1, 4), st.booleans(), st.booleans())
-def test_parts_are_the_whole(rows, known, parts, delete_missing, as_parquet):
+FACTS = st.dictionaries(
+    st.sampled_from([name for name in NAMES if name]),
+    st.tuples(st.sampled_from(["d1", "d2"]), st.sampled_from([30, 90, 500]), st.booleans()),
+)
+
+
+@settings(max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # shrinking takes minutes
+@given(
+    st.lists(ROW, min_size=1, max_size=40), KNOWN, st.none() | FACTS, st.integers(1, 4), st.booleans(), st.booleans()
+)
+def test_parts_are_the_whole(rows, known, looks, parts, delete_missing, as_parquet):
     with tempfile.TemporaryDirectory() as folder:
         frame = pd.DataFrame(rows)
         path = Path(folder) / ("export.parquet" if as_parquet else "export.csv")
@@ -110,7 +123,13 @@ def test_parts_are_the_whole(rows, known, parts, delete_missing, as_parquet):
         state = pd.DataFrame(known, columns=["ProductId", "PicName"]).astype("str").assign(CategoryId=1, state="held")
         state = state.astype({"CategoryId": "Int64", "state": "str"})
         known_state = {"known": state, "delete_missing": delete_missing} if known else {}
-        assert_same(path, Path(folder) / "out", parts=parts, **known_state)
+        facts = None
+        if looks is not None:
+            sizes = [(name, there, digest, size, size) for name, (digest, size, there) in looks.items()]
+            facts = pd.DataFrame(sizes, columns=["PicName", "exists", "digest", "width", "height"])
+            facts = facts.astype({"PicName": "str", "exists": "boolean", "digest": "str", "width": "Int64"})
+        limits = {"placeholder_products": 2, "info_rows": 5}
+        assert_same(path, Path(folder) / "out", parts=parts, facts=facts, limits=limits, **known_state)
 
 
 @pytest.fixture(scope="module")

@@ -154,21 +154,33 @@ def _swapped(sheet: Sheet) -> pl.DataFrame:
     return found.select("_i", pl.lit(f"{settled[0]} of {settled[1]}").alias("other"))
 
 
-def image_products(sheet: Sheet) -> pl.DataFrame:
-    """Return for each image of ADDs, by its digest, its number of ``products``, their ``ids``, and the first row."""
-    rows = sheet.rows.filter(_IS_ADD & pl.col("i_digest").is_not_null())
+def pictured(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that add an image whose digest is known."""
+    return rows.filter(_IS_ADD & pl.col("i_digest").is_not_null())
+
+
+def count_products(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return each image's digest and its number of ``products``; `rows` are those of `pictured`."""
+    return rows.group_by("i_digest").agg(pl.col("ProductId").n_unique().alias("products"))
+
+
+def shared_images(rows: pl.DataFrame, many: pl.DataFrame) -> pl.DataFrame:
+    """Add to the images in `many` the ``ids`` of their products and the ``first`` row; `rows` are in order."""
     ids = pl.col("ProductId").drop_nulls().unique(maintain_order=True)
-    return rows.group_by("i_digest").agg(
-        pl.col("ProductId").n_unique().alias("products"), ids.alias("ids"), pl.col("row").first().alias("first")
-    )
+    found = rows.join(many.select("i_digest"), on="i_digest", how="semi", maintain_order="left")
+    found = found.group_by("i_digest").agg(ids.alias("ids"), pl.col("row").first().alias("first"))
+    return many.join(found, on="i_digest", how="left")
 
 
 def _placeholders(sheet: Sheet) -> pl.DataFrame:
-    digests = image_products(sheet) if sheet.beyond is None else sheet.beyond.shared
-    many = digests.filter(pl.col("products") >= sheet.limits["placeholder_products"])
+    rows = pictured(sheet.rows)
+    if sheet.beyond is None:
+        many = count_products(rows).filter(pl.col("products") >= sheet.limits["placeholder_products"])
+        many = shared_images(rows, many) if many.height else many
+    else:
+        many = sheet.beyond.shared
     if not many.height:
         return _NONE
-    rows = sheet.rows.filter(_IS_ADD & pl.col("i_digest").is_not_null())
     found = rows.join(many, on="i_digest", how="inner", maintain_order="left")
     first = pl.col("row") == pl.col("first") if sheet.beyond else pl.lit(value=True)
     return found.select("_i", other=pl.col("products").cast(pl.String), ids=pl.col("ids").list.join(", "), first=first)

@@ -215,7 +215,7 @@ class Beyond:
     """What rules across products know of the whole catalogue, if a sheet has only a part of it."""
 
     twins: pl.DataFrame  #: see `batch.twin_names`
-    shared: pl.DataFrame  #: see `batch.placeholders`; the column ``first`` is the row of the one finding
+    shared: pl.DataFrame  #: images of many products; see `batch.shared_images`
     settled: tuple[int, int] | None = None  #: see `batch.settled_regions`
 
 
