@@ -89,7 +89,7 @@ def _context(run: Run, folders: list[str | os.PathLike[str]], table: CauseTable,
     facts = run.source_facts if len(run.source_facts) else run.facts
     unmatched = outcome.attrs.get("unmatched", pd.DataFrame())
     causes = records(tally_causes(run, causes=table))
-    sums = tally_outcomes(run).iloc[0].to_dict()
+    sums = records(tally_outcomes(run))[0]
     by_inspection = set(facts.columns) >= set(FACT_COLUMNS)
     duplicates = find_duplicates(facts, catalogue) if by_inspection else pd.DataFrame()
     duplicate_sections, groups = sections_for_page(duplicates, folders)
