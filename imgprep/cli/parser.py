@@ -73,6 +73,7 @@ STEPS: dict[str, dict[str, str]] = {
     "Start": {
         "demo": "imgprep demo --out demo-out",
         "init": "imgprep init my-shop",
+        "lab": "imgprep lab --project my-shop",
         "week": "imgprep week --delete-missing",
         "completion": 'eval "$(imgprep completion bash)"',
     },
@@ -281,6 +282,8 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
     init = command("init", "plan", "Create a project folder: imgprep.toml and the notebooks.")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
+    lab = command("lab", "plan", "Open JupyterLab on the project's start page, which says which notebook is for what.")
+    lab.add_argument("jupyter", nargs="*", metavar="OPTION", help="options of `jupyter lab`, after --")
 
     text = "Check every row and every image against the service's rules."
     check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth, has.cluster)
