@@ -214,7 +214,7 @@ def test_production_asks_for_the_instances_name(monkeypatch):
 
     monkeypatch.setattr("builtins.input", no_user)
     monkeypatch.setattr("imgprep.ship.panel.in_notebook", lambda: True)
-    with pytest.raises(ConfigError, match="no one can be asked to confirm"):
+    with pytest.raises(ConfigError, match="needs confirmation, which cannot be typed here"):
         check_confirmed(production, None)
     sandbox = production.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
     check_confirmed(sandbox, None)
