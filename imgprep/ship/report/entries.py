@@ -18,7 +18,18 @@ import pyarrow as pa
 
 from imgprep.core.frames import storable
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable
-from imgprep.ship.report.claims import ENTRY_SCHEMA, KEYS, RAW_MAX, Claim, Found, Names, known_end, list_role, role_of
+from imgprep.ship.report.claims import (
+    ENTRY_SCHEMA,
+    KEYS,
+    RAW_MAX,
+    Claim,
+    Found,
+    Names,
+    Span,
+    known_end,
+    list_role,
+    role_of,
+)
 
 #: Separators between names in one cell.
 _BETWEEN_NAMES = [",", ";", "|", "、", "，", "；", "/", "\n"]
@@ -59,7 +70,7 @@ class Parser:
             return plain
         if self._table is not None:
             return _frame(self._rows(self._table.rows(text), self._table))
-        return _frame(self._lines(text))
+        return self._sentences(text)
 
     def rest(self) -> pl.DataFrame:
         """Return the entries in an incomplete row at the end of the last chunk."""
@@ -80,12 +91,58 @@ class Parser:
                 entries = entries.with_columns(lists).explode(column)
         return entries
 
+    def _sentences(self, text: str) -> pl.DataFrame:
+        """Return the entries in lines of text; of many lines that differ only in digits, only one is parsed."""
+        lines = _split(text)
+        alike: dict[bytes, list[int]] = {}
+        for at, shape in enumerate("\n".join(lines).encode().translate(_WITHOUT_DIGITS).split(b"\n")):
+            alike.setdefault(shape, []).append(at)
+        found = [self._alike(lines, at) for at in alike.values() if len(at) >= _MANY]
+        parts = [part for part in found if part is not None]
+        if not parts:
+            return _frame(self._lines(text))
+        read = pl.concat([part["place"] for part in parts]).sort().to_list()
+        rest: list[dict[str, Any]] = []
+        where: list[int] = []
+        for at in sorted(set(range(len(lines))).difference(read)):
+            self._begun = self._begun or at > read[0]
+            rest += self._lines(lines[at])
+            where += [at] * (len(rest) - len(where))
+        self._begun = True
+        parts.append(_frame(rest).with_columns(pl.Series("place", where, pl.UInt32)))
+        return pl.concat(parts).sort("place", maintain_order=True).drop("place")
+
+    def _alike(self, lines: list[str], at: list[int]) -> pl.DataFrame | None:
+        """Return the entries in lines that differ only in digits, with their places; None if digits decide more."""
+        first = lines[at[0]]
+        text = first.strip()
+        if first.lstrip(_BEFORE).startswith(("{", '"')) or text.startswith("#") or self._causes.has_digits:
+            return None
+        if not text or (places := self._names.places(first)) is None:
+            return None
+        texts = [lines[place] for place in at]
+        fits = self._names.at_places(texts, places)
+        frame = pl.DataFrame({"raw": texts, "place": pl.Series(at, dtype=pl.UInt32)})
+        begin = len(first) - len(first.lstrip())
+
+        def part(span: Span | None) -> pl.Expr:
+            return pl.lit(None, pl.String) if span is None else pl.col("raw").str.slice(span[0], span[1] - span[0])
+
+        return frame.filter(pl.Series(fits)).select(
+            pl.col("raw").str.head(RAW_MAX),
+            pl.lit(None, pl.Int64).alias("at"),
+            part(places.ProductId).alias("ProductId"),
+            part(places.PicName).alias("PicName"),
+            pl.lit(self._causes.find_code(first), pl.String).alias("code"),
+            part((begin, begin + len(text))).alias("message"),
+            "place",
+        )
+
     def _lines(self, text: str) -> Iterator[dict[str, Any]]:
-        # Not splitlines, because U+2028 and similar characters may occur within a line of JSON.
-        for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        for line in _split(text):
             if not line.strip():
                 continue
-            start = line.lstrip("\ufeff\t [,")
+            start = line.lstrip(_BEFORE)
             if start.startswith(("{", '"')):
                 try:
                     item = json.loads(line.strip().rstrip(","))
@@ -262,6 +319,18 @@ class Parser:
         if not entry.get("code") and not entry.get("note") and (code := self._causes.find_code(entry["raw"])):
             entry["code"] = code
         return entry
+
+
+#: Characters that may precede an item of JSON.
+_BEFORE = "\ufeff\t [,"
+_WITHOUT_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+#: Least number of lines that differ only in digits for which comparing them costs less than parsing each.
+_MANY = 8
+
+
+def _split(text: str) -> list[str]:
+    # Not splitlines, because U+2028 and similar characters may occur within a line of JSON.
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _parts_of(claim: Claim) -> dict[str, Any]:
