@@ -474,9 +474,9 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    text = "Ask the gallery whether it holds images as sent; settle unknown lines."
+    text = "Check whether the gallery holds the images as sent; settle unknown lines."
     verify = command("verify", "outcomes", text, has.cloud, has.runs)
-    text = "number of held images to ask about, or all (default: enough to find the margin with the confidence)"
+    text = "number of held images to check, or all (default: enough to find the margin with the confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
     verify.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
     text = "share of images not held as sent that the sample detects with this confidence (default: 0.01)"
@@ -504,7 +504,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 
     text = "Show why a product is found or not: its history over all runs."
     trace = command("trace", "outcomes", text, has.cloud, has.runs)
-    trace.add_argument("--ask", action="store_true", help="also ask the gallery about each image, now")
+    trace.add_argument("--ask", action="store_true", help="also query the gallery for each image")
     trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
 
     text = "Show a month in numbers: how much of the catalogue can be found, what fails, what improved."
@@ -526,9 +526,9 @@ def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     adopt.add_argument("task", metavar="TASK", help="the task's id, from `imgprep tasks`")
     dump = command("dump", "ship", "Export the gallery's content to a file for build --known.", has.cloud)
     dump.add_argument("--into", type=Path, metavar="DIR", help="output folder (default: imgprep-work/dumps)")
-    text = "Ask an instance what the vendor does not document, with a probe batch that is deleted afterwards."
+    text = "Measure on an instance what the vendor does not document, with a probe batch that is deleted afterwards."
     calibrate = command("calibrate", "outcomes", text, has.cloud)
-    text = "ask this point in a task of its own; all: those that might fail a whole task; may be repeated"
+    text = "test this point in a task of its own; all: those that might fail a whole task; may be repeated"
     calibrate.add_argument("--apart", action="append", default=[], metavar="POINT", help=text)
     calibrate.add_argument("--dry-run", action="store_true", help="list the questions and their cost; send nothing")
     text = "only delete what an interrupted calibration left"
