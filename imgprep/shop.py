@@ -62,6 +62,8 @@ _TEMPLATE = """\
 # Never put credentials here: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET (for OSS), and
 # ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (for both) in the environment.
 
+# language = "zh"   # panels, pages, causes, rules and remedies in Chinese: 面板、页面、原因、规则和处理办法用中文
+
 # A rehearsal (notebook 00) needs only catalogue, images and [shop.columns]; the real cloud needs the rest.
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
@@ -109,7 +111,7 @@ path = ""             # starts with a slash, does not end with one: /increment
 
 
 def shipped(name: str) -> Path:
-    """Return the path of ``data`` or ``notebooks``, the folders shipped with imgprep."""
+    """Return the path of a folder shipped with imgprep, such as ``notebooks``."""
     package = Path(str(resources.files("imgprep")))
     for folder in (package / "shipped" / name, package.parent / name):
         if folder.is_dir():

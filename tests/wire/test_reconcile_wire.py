@@ -14,6 +14,7 @@ from imgprep.ship.gallery import gallery_state
 from imgprep.ship.run import load_runs
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
+from tests.samples import sampled
 from tests.wire.shipping import FakeClock, make_images, write_batch
 
 
@@ -113,6 +114,21 @@ def test_a_killed_check_is_resumed_and_asks_only_the_rest(tmp_path, sandbox, set
     assert len(saved_checks(settings)) == 2, "a finished check is not resumed"
 
 
+@pytest.mark.parametrize("killed_at", sampled(range(1, 13), 2))
+def test_a_verify_whose_process_is_killed_is_resumed_and_asks_each_image_once(
+    tmp_path, sandbox, settings, commands, killed_at
+):
+    ship(tmp_path, sandbox, settings)
+    before = len(sandbox.calls)
+    words, environment = ["verify", "--sample", "all", "--format", "json"], sandbox.environment()
+    died = commands.run(words, cwd=tmp_path, env=environment, killed_at=killed_at, at_sends=True)
+    again = commands.run(words, cwd=tmp_path, env=environment)
+    assert again.returncode == 0, again.stderr
+    asked = [call.action for call in list(sandbox.calls)[before:]].count("CheckImageExists")
+    assert died.returncode == 9 and asked in (5, 6)  # at most the request under way is sent again
+    assert "all 5 images were checked; there as sent: 5" in again.stdout + again.stderr
+
+
 @pytest.mark.parametrize("done", [0.0, 0.5, 1.0])
 def test_the_lines_of_a_cancelled_task_are_settled(tmp_path, sandbox, settings, done):
     sandbox.imagesearch.switch(task_seconds=60)
@@ -127,7 +143,7 @@ def test_the_lines_of_a_cancelled_task_are_settled(tmp_path, sandbox, settings, 
     assert ends == {product: "imported" if product in there else "failed" for product in ends}
     assert (len(found.settled), run.counts["unknown"], str(run.state)) == (7, 0, "cancelled")
     assert found.sentence.endswith(f"of 7 unknown images, {len(there)} are there, which settles 7 lines")
-    assert run.readings[-1]["why"] == f"the gallery was asked, {found.file.name}"
+    assert run.readings[-1]["why"] == f"the gallery was queried, {found.file.name}"
     messages = run.outcome.loc[run.outcome["outcome"] == "failed", "message"]
     assert messages.str.contains("does not show its effect, asked ").all()
     assert set(gallery_state([run], of=settings)["ProductId"]) == there
