@@ -36,7 +36,7 @@ from imgprep.draw.store import RegionStore
 from imgprep.load.catalogue import ELSEWHERE, NAMED_BY, NOT_READ, without_image
 from imgprep.load.column_map import load_columns
 from imgprep.load.left_out import LEFT_OUT, left_out, wanted_rows
-from imgprep.load.parts import PIECE_ROWS, Writers, count_rows, divide, part_of
+from imgprep.load.parts import PIECE_ROWS, NotDivisible, Writers, count_rows, divide, part_of
 from imgprep.look.rules.batch import (
     MIN_DECIDED,
     count_products,
@@ -139,6 +139,8 @@ def build_parts(
     preset: str = "auto",
     columns: Mapping[str, Any] | str | Path | None = None,
     where: str | None = None,
+    sheet: str | int | None = None,
+    one_product: bool = False,
     rules: Rules | None = None,
     baseline: Baseline | None = None,
     facts: str | os.PathLike[str] | None = None,
@@ -160,8 +162,8 @@ def build_parts(
         The folder of the parts; new, or from an earlier call.
     parts : int, optional
         Number of parts; default: one per million rows.
-    preset, columns, where
-        As in `load_catalogue`.
+    preset, columns, where, sheet, one_product
+        As in `load_catalogue`; the last two need the whole export, and are refused.
     rules : Rules, optional
         The shop's rules; by default those for the service type product.
     baseline : Baseline, optional
@@ -201,6 +203,9 @@ def build_parts(
     require_rules(rules.service, rules.severity, rules.limits, rules.measured)
     if baseline.last is not None:
         raise ConfigError("parts: the last export is not compared; use compare_exports, or leave last out")
+    for name, given in (("sheet", sheet is not None), ("one_product", one_product)):
+        if given:
+            raise NotDivisible(f"{path.name}: {name} needs the whole export; leave it out, or build without parts")
     if parts is not None and parts < 1:
         raise ConfigError(f"parts={parts}: must be a positive number")
     count = parts or max(1, -(-(count_rows(path) or 1) // ROWS_PER_PART))
@@ -254,7 +259,7 @@ class _Job:
             for part, folder in enumerate(self.folders):
                 if not ((folder / META_NAME).exists() or (folder / HELD_META).exists()):
                     state["parts"].pop(str(part), None)
-            if self.state["parts"]:
+            if 0 < len(self.state["parts"]) < self.count:
                 _log.warning("%s: goes on after %d of %d parts", self.out, len(self.state["parts"]), self.count)
             return
         if state:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from imgprep.cli.main import main
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.frames import detached
 from imgprep.demo.shop import PART, demo_shop
@@ -256,3 +257,23 @@ def test_a_folder_of_something_else_is_left_alone(export, tmp_path):
     with pytest.raises(ConfigError, match=r"contains 'mine.txt' and no parts.json"):
         build_parts(export, tmp_path, progress=False)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_command_builds_in_parts_and_says_what_does_not_go_with_them(export, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", str(export), "--parts", "2", "--out", "parts"]) == 1  # the demo shop has faulty rows
+    printed = capsys.readouterr()
+    assert "excluded" in printed.out
+    assert printed.err.startswith("parts: 2 batch folders for ")
+    assert main(["build", str(export), "--parts", "2", "--out", "parts", "--keep-refused"]) == 2
+    assert "--keep-refused: needs the whole export" in capsys.readouterr().err
+    assert main(["build", str(export), "--facts", "facts.parquet", "--out", "batch"]) == 2
+    assert "--facts: is for --parts" in capsys.readouterr().err
+
+
+def test_a_large_export_without_images_is_built_in_parts_by_itself(export, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(build, "PARTS_FROM", 10)
+    assert main(["build", str(export), "--out", "parts"]) == 1
+    assert "are built in parts (--parts)" in capsys.readouterr().err
+    assert lines("parts").keys() == {"part-1"}
