@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-NOT_ASKED = "the gallery itself was not asked"
+NOT_ASKED = "the gallery itself was not queried"
+_SEARCHED = {"category": "str", "images": "int64", "first": "int64", "share": "float64"}
 #: Columns that name who took an image, the first of which in the catalogue is used.
 _SOURCES = ("source", "photographer", "supplier", "来源", "摄影师", "供应商")
 STAGES = ("catalogue", "has image", "passes", "in gallery", "with region")
@@ -105,9 +106,7 @@ class Review:
     sources: pd.DataFrame
     better: pd.DataFrame
     asked: str = NOT_ASKED
-    searched: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=["category", "images", "first", "share"])
-    )
+    searched: pd.DataFrame = field(default_factory=lambda: _typed(_SEARCHED))
     findings: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
@@ -324,7 +323,7 @@ def review(
         _findable(seen, imported, first),
         _sources(past, this_month, source),
         _better([run for run in past if _when(run) < first], this_month, tally_outcomes(past).set_index("run")),
-        f"asked on {asked[-1].at:%Y-%m-%d}: {asked[-1].sentence}" if asked else NOT_ASKED,
+        f"checked on {asked[-1].at:%Y-%m-%d}: {asked[-1].sentence}" if asked else NOT_ASKED,
         _searched(last_search(past[-1].folder.parent.parent, past[-1].gallery, first, end)),
         tally_findings(past[-1].findings),
     )
@@ -404,9 +403,9 @@ def _coverage(rows: pd.DataFrame) -> pd.DataFrame:
 def _searched(images: pd.DataFrame | None) -> pd.DataFrame:
     """Return how many of the images searched with found themselves first, by category."""
     if images is None:
-        return pd.DataFrame(columns=["category", "images", "first", "share"])
+        return _typed(_SEARCHED)
     first = images["rank_category"].fillna(images["rank"]).eq(1).fillna(value=False)
-    table = _by_category(images.assign(first=first), "first", ["category", "images", "first"])
+    table = _by_category(images.assign(first=first), "first", [*_SEARCHED][:3]).astype(_SEARCHED)
     table.attrs["note"] = images.attrs["note"]
     return table
 
@@ -452,12 +451,17 @@ def _sources(past: list[Run], this_month: list[Run], source: str) -> pd.DataFram
     names = [source] if source else _SOURCES
     source = next((name for name in names for run in this_month if name in run.catalogue.columns), "")
     with_source = [run for run in this_month if source in run.catalogue.columns]
-    columns = ["value", "cause", "count", "lines", "share"]
+    columns = {"value": "str", "cause": "str", "count": "int64", "lines": "int64", "share": "float64"}
     if not with_source:
-        return pd.DataFrame(columns=columns)
+        return _typed(columns)
     by_image = BY_IMAGE | {cause.id for cause in known_to(past).custom}
-    table = tally_by(past, source, within=with_source)[columns]
-    return table[table["cause"].isin(by_image)].reset_index(drop=True)
+    table = tally_by(past, source, within=with_source)[list(columns)]
+    return table[table["cause"].isin(by_image)].reset_index(drop=True).astype(columns)
+
+
+def _typed(columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return an empty frame with these columns."""
+    return pd.DataFrame(columns=list(columns)).astype(dict(columns))
 
 
 def _better(earlier: list[Run], this_month: list[Run], tally: pd.DataFrame) -> pd.DataFrame:
