@@ -25,13 +25,8 @@ if TYPE_CHECKING:
 #: Height of an image in `plot_region_order`, pixels.
 _TALL = 240
 
-# Fate, colour, hatch: from best to worst.
-_FATES = (
-    ("accepted", COLOURS[2], ""),
-    ("edited", COLOURS[4], "///"),
-    ("replaced", COLOURS[1], "..."),
-    ("rejected", COLOURS[7], "xxx"),
-)
+#: Fate → colour, from best to worst; lighter in grey where a person had to do more.
+_FATES = {"accepted": "#00634A", "edited": "#4FB58F", "replaced": "#F2C14E", "rejected": "#D9D9D9"}
 
 
 def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -97,25 +92,38 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> shown = pd.DataFrame({"confidence": [0.9, 0.1], "fate": ["accepted", "replaced"], "iou": [1.0, 0.2]})
     >>> from imgprep.draw.tallies import tally_suggestions
     >>> plot_suggestions(tally_suggestions(shown)).get_title()
-    'Fate of 2 suggestions'
+    '1 of 2 suggestions was accepted or edited; at confidence 0.8–1.0, 1 of 1'
     """
-    ax = axes(ax, 6.5, 3.4)
-    total = tally["suggestions"].clip(lower=1)
-    left = pd.Series(0.0, index=tally.index)
-    for fate, colour, hatch in _FATES:
-        share = 100 * tally[fate] / total
-        ax.barh(tally.index, share, left=left, color=colour, hatch=hatch, edgecolor="white", label=fate)
+    seen = tally[tally["suggestions"] > 0].reset_index(drop=True)
+    ax = axes(ax, 6.5, 1.4 + 0.42 * max(1, len(seen)))
+    left = pd.Series(0.0, index=seen.index)
+    for fate, colour in _FATES.items():
+        share = 100 * seen[fate] / seen["suggestions"]
+        ax.barh(seen.index, share, left=left, color=colour, edgecolor="white", label=fate)
+        for at, count in seen[fate].items():
+            if count:
+                ink = "white" if fate == "accepted" else "black"
+                ax.text(left[at] + share[at] / 2, at, f"{count:,}", ha="center", va="center", color=ink, fontsize=8)
         left += share
-    for at, (count, iou) in enumerate(zip(tally["suggestions"], tally["mean_iou"], strict=True)):
-        note = "none" if not count else f"{count:,}" + ("" if pd.isna(iou) else f", IoU {iou:.2f}")
-        ax.text(102, at, note, va="center", fontsize=8)
-    ax.set_yticks(list(tally.index), tally["confidence"])
+    for at, (count, iou) in enumerate(zip(seen["suggestions"], seen["mean_iou"], strict=True)):
+        ax.text(102, at, f"of {count:,}" + ("" if pd.isna(iou) else f", IoU {iou:.2f}"), va="center", fontsize=8)
+    ax.set_yticks(list(seen.index), seen["confidence"])
     ax.set_xlim(0, 100)
     ax.set_ylabel("confidence")
-    ax.set_xlabel("% of the suggestions; labels: number, mean IoU with the saved region")
-    ax.set_title(f"Fate of {counted(int(tally['suggestions'].sum()), 'suggestion')}", pad=24)
+    ax.set_xlabel("% of the suggestions; beside them: their number, and the mean IoU with the saved region")
+    ax.set_title(_suggestions_answer(seen), pad=24, fontsize=11)
     ax.legend(ncols=len(_FATES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     return clean(ax, grid="x")
+
+
+def _suggestions_answer(seen: pd.DataFrame) -> str:
+    if seen.empty:
+        return "No suggestions yet"
+    kept, total = seen["accepted"] + seen["edited"], int(seen["suggestions"].sum())
+    best = f"; at confidence {seen['confidence'].iloc[-1]}, {kept.iloc[-1]:,} of {seen['suggestions'].iloc[-1]:,}"
+    were = "was" if kept.sum() == 1 else "were"
+    text = f"{int(kept.sum()):,} of {counted(total, 'suggestion')} {were} accepted or edited"
+    return text + (best if len(seen) > 1 else "")
 
 
 def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
