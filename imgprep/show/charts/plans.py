@@ -55,7 +55,7 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
     ax.spines[:].set_visible(False)
-    ax.set_title(_findings_answer(findings), loc="left", fontsize=11)
+    ax.set_title(_findings_answer(findings), x=0, ha="left", fontsize=11)
     return ax
 
 
@@ -128,7 +128,7 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     hidden = len(moved) - len(kept)
     note = f"; {counted(hidden, 'smaller change')} not shown" if hidden else ""
     ax.set_xlabel(f"○ last export = 100 %, ● this export, % (a column: its filled share){note}")
-    ax.set_title(_drift_answer(drift))
+    ax.set_title(*legible(ax, [_drift_answer(drift)]), parse_math=False, **text_style())
     return clean(ax, grid="x", whole=False)
 
 
@@ -138,10 +138,11 @@ def _drift_answer(drift: pd.DataFrame) -> str:
         first = [f"{_name(row.what, row.name)} {row.verdict}" for row in alarms.head(2).itertuples()]
         more = f" and {len(alarms) - 2:,} more" if len(alarms) > 2 else ""
         return f"{counted(len(alarms), 'alarm')}: {', '.join(first)}{more}"
-    counts = drift.set_index("what")[["last", "this"]]
-    rows = " → ".join(_count(count) for count in counts.loc["rows"])
-    came, went = int(counts.loc["products new", "this"]), int(counts.loc["products gone", "last"])
-    return f"No alarm: {rows} rows; {counted(came, 'product')} new, {went:,} gone"
+    rows, came, went = (drift[drift["what"] == what].iloc[0] for what in ("rows", "products new", "products gone"))
+    return (
+        f"No alarm: {_count(rows['last'])} → {_count(rows['this'])} rows; "
+        f"{counted(came['this'], 'product')} new, {_count(went['last'])} gone"
+    )
 
 
 def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:

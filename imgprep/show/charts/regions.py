@@ -100,10 +100,10 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for fate, colour in _FATES.items():
         share = 100 * seen[fate] / seen["suggestions"]
         ax.barh(seen.index, share, left=left, color=colour, edgecolor="white", label=fate)
-        for at, count in seen[fate].items():
+        for at, (count, middle) in enumerate(zip(seen[fate], left + share / 2, strict=True)):
             if count:
                 ink = "white" if fate == "accepted" else "black"
-                ax.text(left[at] + share[at] / 2, at, f"{count:,}", ha="center", va="center", color=ink, fontsize=8)
+                ax.text(middle, at, f"{count:,}", ha="center", va="center", color=ink, fontsize=8)
         left += share
     for at, (count, iou) in enumerate(zip(seen["suggestions"], seen["mean_iou"], strict=True)):
         ax.text(102, at, f"of {count:,}" + ("" if pd.isna(iou) else f", IoU {iou:.2f}"), va="center", fontsize=8)
