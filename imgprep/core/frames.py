@@ -47,6 +47,11 @@ class Table(pd.DataFrame):
     def _constructor(self) -> type[pd.DataFrame]:
         return pd.DataFrame
 
+    def pick(self, *columns: str, rows: int | None = None) -> pd.DataFrame:
+        """Return these columns of the first `rows` rows, to show as a table; columns that do not exist are left out."""
+        part = self if rows is None else self.head(rows)
+        return as_table(part[[name for name in columns if name in part.columns]])
+
     def _repr_html_(self) -> str:
         from imgprep.show.tables import table_html  # noqa: PLC0415  a room to the right, for display only
 

@@ -128,7 +128,8 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     hidden = len(moved) - len(kept)
     note = f"; {counted(hidden, 'smaller change')} not shown" if hidden else ""
     ax.set_xlabel(f"○ last export = 100 %, ● this export, % (a column: its filled share){note}")
-    ax.set_title(*legible(ax, [_drift_answer(drift)]), parse_math=False, **text_style())
+    (title,) = legible(ax, [_drift_answer(drift)])
+    ax.set_title(title, parse_math=False, **text_style())
     return clean(ax, grid="x", whole=False)
 
 

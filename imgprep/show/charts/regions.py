@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -14,6 +15,8 @@ from imgprep.core.frames import records
 from imgprep.core.regions import EDGES, named_edges, reordered
 from imgprep.core.text import counted
 from imgprep.draw.share import AGREES
+from imgprep.draw.store import RegionStore
+from imgprep.draw.tallies import tally_region_places, tally_region_sizes, tally_suggestions
 from imgprep.images.found import Source, Unfit
 from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
@@ -29,13 +32,13 @@ _TALL = 240
 _FATES = {"accepted": "#00634A", "edited": "#4FB58F", "replaced": "#F2C14E", "rejected": "#D9D9D9"}
 
 
-def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_region_places(heat: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
     """Draw the positions of regions within their images.
 
     Parameters
     ----------
-    heat : pandas.DataFrame
-        From `imgprep.tally_region_places`: a grid of shares, top row first.
+    heat : RegionStore or pandas.DataFrame
+        A store, its frame, or the tally from `imgprep.tally_region_places`: a grid of shares, top row first.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -45,19 +48,32 @@ def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
     >>> from imgprep.draw.tallies import tally_region_places
     >>> plot_region_places(tally_region_places(regions)).get_title()
-    'Where subjects lie, 2 regions'
+    '2 regions, centred at 29 % of the width and 50 % of the height'
     """
+    heat = heat.frame() if isinstance(heat, RegionStore) else heat
+    heat = tally_region_places(heat) if "state" in heat else heat
     ax = axes(ax, 5, 4)
     shares = heat.to_numpy(dtype="float64") * 100
     image = ax.imshow(shares, cmap="cividis_r", vmin=0, vmax=100, extent=(0, 100, 100, 0))
     ax.set_xlabel("% of the width")
     ax.set_ylabel("% of the height")
-    ax.set_title(f"Where subjects lie, {counted(int(heat.attrs.get('regions', 0)), 'region')}")
+    ax.set_title(_places_answer(heat, int(heat.attrs.get("regions", 0))), fontsize=11)
     ax.figure.colorbar(image, ax=ax, label="% of regions that cover this point")
     return ax
 
 
-def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def _places_answer(heat: pd.DataFrame, regions: int) -> str:
+    weights = heat.to_numpy(dtype="float64")
+    if not regions or not weights.sum():
+        return "No regions yet"
+    across, down = (
+        100 * float(np.average((np.arange(len(sums)) + 0.5) / len(sums), weights=sums))
+        for sums in (weights.sum(axis=0), weights.sum(axis=1))
+    )
+    return f"{counted(regions, 'region')}, centred at {across:.0f} % of the width and {down:.0f} % of the height"
+
+
+def plot_region_sizes(sizes: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
     """Draw the share of the image that each region covers.
 
     Examples
@@ -66,24 +82,27 @@ def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
     >>> from imgprep.draw.tallies import tally_region_sizes
     >>> plot_region_sizes(tally_region_sizes(regions)).get_title()
-    'How much regions cover, 2 regions'
+    '0 of 2 regions cover less than 10 % of the image'
     """
+    sizes = sizes.frame() if isinstance(sizes, RegionStore) else sizes
+    sizes = tally_region_sizes(sizes) if "state" in sizes else sizes
     ax = axes(ax, 6, 3)
     ax.bar(range(len(sizes)), sizes["regions"], color=COLOURS[2], edgecolor="white")
     ax.set_xticks(range(len(sizes)), sizes["covers"], rotation=45, ha="right", fontsize=8)
     ax.set_ylabel("regions")
     ax.set_xlabel("share of the image")
-    ax.set_title(f"How much regions cover, {counted(int(sizes['regions'].sum()), 'region')}")
+    few, total = int(sizes["regions"].iloc[0]), int(sizes["regions"].sum())
+    ax.set_title(f"{few:,} of {counted(total, 'region')} cover less than 10 % of the image")
     return clean(ax)
 
 
-def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_suggestions(tally: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
     """Draw the fate of suggestions: high confidence should be accepted, low confidence may be replaced.
 
     Parameters
     ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_suggestions`.
+    tally : RegionStore or pandas.DataFrame
+        A store, or the tally from `imgprep.tally_suggestions`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -94,6 +113,7 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> plot_suggestions(tally_suggestions(shown)).get_title()
     '1 of 2 suggestions was accepted or edited; at confidence 0.8–1.0, 1 of 1'
     """
+    tally = tally_suggestions(tally.suggestions()) if isinstance(tally, RegionStore) else tally
     seen = tally[tally["suggestions"] > 0].reset_index(drop=True)
     ax = axes(ax, 6.5, 1.4 + 0.42 * max(1, len(seen)))
     left = pd.Series(0.0, index=seen.index)
