@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 #: Height of an image in `plot_region_order`, pixels.
 _TALL = 240
 
+#: Verdict on the order of coordinates → title.
+_ORDERS = {"right": "The regions are x1,x2,y1,y2, as they should be", "swapped": "The regions are x1,y1,x2,y2: swapped"}
 #: Fate → colour, from best to worst; lighter in grey where a person had to do more.
 _FATES = {"accepted": "#00634A", "edited": "#4FB58F", "replaced": "#F2C14E", "rejected": "#D9D9D9"}
 
@@ -206,7 +209,7 @@ def plot_region_order(
     ...     Image.new("RGB", (60, 80)).save(pathlib.Path(folder) / "a.png")
     ...     batch = pd.DataFrame({"PicName": ["a.png"], "Region": ["5,8,50,70"]})
     ...     plot_region_order(detect_swapped_regions(batch), folder).get_title()
-    'Regions of 1 image in both orders (no verdict: undecided)'
+    'The order of the regions is open (undecided): 1 image'
     """
     pictures = _pictures(found, open_source(root), images)
     ax = axes(ax, max(3.0, 2.4 * len(pictures)), 3.6)
@@ -217,14 +220,14 @@ def plot_region_order(
         _outline(ax, left, edges, COLOURS[5], "-")
         _outline(ax, left, reordered(edges), COLOURS[4], "--")
         # Names are external: matplotlib would typeset text between dollar signs.
-        ax.text(left, -4, f"{name:.24}\n{wire}", fontsize=7, va="bottom", parse_math=False)
+        ax.text(left, -4, f"{textwrap.fill(name[:72], 24)}\n{wire}", fontsize=7, va="bottom", parse_math=False)
         left += picture.width + 12
     ax.set_xlim(0, max(left - 12, 1))
     ax.set_ylim(_TALL, 0)
     ax.set_axis_off()
     verdict = found.attrs["verdict"].iloc[0]["verdict"] if "verdict" in found.attrs else "none"
-    note = verdict if verdict in ("right", "swapped") else f"no verdict: {verdict}"
-    ax.set_title(f"Regions of {counted(len(pictures), 'image')} in both orders ({note})", pad=26)
+    answer = _ORDERS.get(verdict, f"The order of the regions is open ({verdict})")
+    ax.set_title(f"{answer}: {counted(len(pictures), 'image')}", pad=36, fontsize=11)
     if pictures:
         ax.plot([], [], "-", color=COLOURS[5], label="as x1,x2,y1,y2 (the wire)")
         ax.plot([], [], "--", color=COLOURS[4], label="as x1,y1,x2,y2")
