@@ -58,6 +58,11 @@ class Attached(Table):
         return self
 
 
+def counts_records(catalogue: pd.DataFrame, name: str) -> bool:
+    """Return whether ``row`` or ``line`` numbers records; an export's own column of that name holds text."""
+    return name in catalogue.columns and not pd.api.types.is_string_dtype(catalogue[name])
+
+
 def as_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` as a `Table` that shares its data."""
     table = Table(frame)

@@ -10,7 +10,7 @@ import pandas as pd
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.text import percent, shown
-from imgprep.look.rules.book import title
+from imgprep.look.rules.book import named
 from imgprep.show.template import template
 
 #: Rows visible at once, and maximum number of rows stored in a notebook; the rest stay in the frame.
@@ -107,8 +107,8 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
         return shown(t(str(value)), CELL)
     if name == "fix":
         return shown(t.remedy(str(value)), CELL)
-    if name == "rule" and t.table and title(str(value), t) != value:
-        return f"{title(str(value), t)} ({value})"
+    if name == "rule":
+        return shown(named(str(value), t), CELL)
     if isinstance(value, (int, float)):
         return _number(str(name), value)
     if isinstance(value, pd.Timestamp) or name in _MOMENTS:
