@@ -35,6 +35,7 @@ from imgprep.outcomes.service_regions import service_regions
 from imgprep.outcomes.tallies import (
     tally_by,
     tally_causes,
+    tally_durations,
     tally_failure_changes,
     tally_flow,
     tally_outcomes,
@@ -46,6 +47,7 @@ from imgprep.outcomes.what_if import what_if
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
+from imgprep.plan.preview import estimate, estimate_sentence
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.gallery import kept_export, own_runs, project_state, runs_of
 from imgprep.ship.preflight import preflight
@@ -416,6 +418,12 @@ class Project:
                 executor=executor,
                 progress=progress,
             )
+
+    def cost(self, built: Built) -> str:
+        """Return in words what sending a batch takes: lines, images, and time by quota and by own runs."""
+        # A sandbox's pace says nothing about the service's.
+        own = [run for run in own_runs(load_runs(self.settings.runs), self.settings) if not run.is_sandbox]
+        return estimate_sentence(estimate(built.plan, built.facts, durations=tally_durations(own)))
 
     def rehearse(self, built: Built | str | Path, *, progress: bool = True, **switches: Any) -> Run:
         """Ship a batch to a new sandbox on this machine, and return the ended run.
