@@ -208,7 +208,7 @@ def build_parts(
             raise NotDivisible(f"{path.name}: {name} needs the whole export; leave it out, or build without parts")
     if parts is not None and parts < 1:
         raise ConfigError(f"parts={parts}: must be a positive number")
-    count = parts or max(1, -(-(count_rows(path) or 1) // ROWS_PER_PART))
+    count = parts or max(1, round((count_rows(path) or 1) / ROWS_PER_PART))
     job = _Job(Path(out), path, count, rules=rules, baseline=baseline, regions=regions, facts=facts)
     job.open({"preset": preset, "columns": None if columns is None else dict(load_columns(columns)[0]), "where": where})
     job.divide(preset, columns, where)
