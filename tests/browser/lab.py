@@ -126,3 +126,14 @@ def _until_taken(page, run: Callable[[], None]) -> None:  # type: ignore[no-unty
             page.keyboard.press("Escape")
             continue
         return
+
+
+def set_theme(page, name: str) -> None:  # type: ignore[no-untyped-def]
+    """Choose JupyterLab's theme, ``light`` or ``dark``, from its menu."""
+    light = "true" if name == "light" else "false"
+    if page.locator(f'body[data-jp-theme-light="{light}"]').count():
+        return
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Theme", exact=True).hover()
+    page.locator(".lm-Menu-itemLabel").get_by_text(f"JupyterLab {name.capitalize()}", exact=True).click()
+    page.locator(f'body[data-jp-theme-light="{light}"]').wait_for()
