@@ -6,6 +6,8 @@ themes and at both widths; the chosen ones also go to docs/images, where docs/pa
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import imgprep
 from tests.browser.chromium import launch
 from tests.browser.lab import run_all_cells, running_lab, set_theme
 
@@ -43,7 +46,7 @@ store.load(practice_regions(shop.settings))
 facts = shop.inspect(catalogue, progress=False)
 findings = shop.check(catalogue, facts)
 run = shop.runs().newest(failed=True)
-built = shop.build(catalogue, progress=False)
+built = shop.build(catalogue, keep_refused=True, progress=False)
 sandbox = ip.Sandbox(task_seconds=5, throttle=False).start()
 there = sandbox.settings.with_(project=shop.work / "there")
 _ = ip.upload(built.folder, None, there, progress=False)
@@ -58,7 +61,7 @@ PANELS = {
         '.ipr[data-painted] .ipr-tile[data-at="0"]',
     ),
     "annotator-grid": ("shop.annotate(catalogue.iloc[200:])", '.ipr[data-painted] .ipr-tile[data-at="0"]'),
-    "annotator-empty": ('shop.annotate(catalogue, show="flagged")', ".ipr-message:not([hidden])"),
+    "annotator-empty": ('shop.annotate(catalogue, show="flagged")', ".ipr-empty:not([hidden])"),
     "findings": ("ip.FindingsBrowser(findings, shop.images, catalogue=catalogue)", ".ipc-card"),
     "match": (
         "products = catalogue.drop_duplicates('ProductId')\n"
@@ -76,10 +79,12 @@ def photograph(folder: Path) -> None:
 
     for name in ("lab", "home", "pictures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    share = folder / "share"  # the font for Chinese that charts use, where the machine has none
+    shutil.copytree(Path(imgprep.__file__).parent / "show" / "fonts", share / "fonts", dirs_exist_ok=True)
     with sync_playwright() as playwright, running_lab(folder / "lab", folder / "home") as lab:
-        browser = launch(playwright)
+        browser = launch(playwright, env={**os.environ, "XDG_DATA_HOME": str(share)})
         page = browser.new_page(viewport={"width": WIDTHS[0], "height": 1500})
-        page.set_default_timeout(300_000)
+        page.set_default_timeout(120_000)
         page.goto(lab.notebook("panels.ipynb", [SETUP, *(cell for cell, _ in PANELS.values())]))
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         run_all_cells(page)

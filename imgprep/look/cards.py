@@ -39,7 +39,7 @@ class CardGrid(anywidget.AnyWidget):
             self.ticked = list(ticked)
 
 
-def card(number: int, *, name: object, title: object, note: object, thumb: Thumb) -> dict[str, Any]:
+def card(number: int, *, name: object, title: object, note: object, thumb: Thumb, severity: str = "") -> dict[str, Any]:
     """Return one card, its strings shortened and their invisible characters made visible."""
     texts = {
         "name": shown(name, 120),
@@ -47,7 +47,7 @@ def card(number: int, *, name: object, title: object, note: object, thumb: Thumb
         "note": shown(note, 220),
         "why": shown(thumb.why, 120),
     }
-    return {"id": number, "uri": thumb.uri, **texts}
+    return {"id": number, "uri": thumb.uri, "severity": severity, **texts}
 
 
 class Pager:

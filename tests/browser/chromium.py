@@ -40,11 +40,12 @@ def find_chromium() -> Path | None:
     return own if own.is_file() else None
 
 
-def launch(playwright: Any) -> Any:
-    """Start the Chromium that is there; it must be."""
+def launch(playwright: Any, **options: Any) -> Any:
+    """Start the Chromium that is there; there must be one."""
     sandboxed = os.geteuid() != 0 if hasattr(os, "geteuid") else True
     found = str(find_chromium())
-    return playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS), chromium_sandbox=sandboxed)
+    options = {"executable_path": found, "args": list(ARGUMENTS), "chromium_sandbox": sandboxed, **options}
+    return playwright.chromium.launch(**options)
 
 
 def main() -> int:
