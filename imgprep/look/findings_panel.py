@@ -24,6 +24,7 @@ from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
 from imgprep.look.field_fixes import apply_fixes
 from imgprep.look.rules.book import RULES
 from imgprep.show.contact_sheet import Drawn, Regions
+from imgprep.show.still import LISTED, LeavesPicture
 from imgprep.show.template import template
 
 #: Findings per page, and thumbnails cached for paging back.
@@ -49,8 +50,15 @@ class RuleList(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"RuleList({counted(sum(len(group['rules']) for group in self.groups), 'rule')})"
 
+    def still_part(self) -> dict[str, Any]:
+        """Return the rules for a static picture; see `imgprep.show.still`."""
+        total = sum(group["count"] for group in self.groups)
+        lines = [("all rules", total, "")] + [(rule, n, rule) for group in self.groups for rule, n, _ in group["rules"]]
+        labels = [{"text": f"{text} · {n:,}", "chosen": value == self.value} for text, n, value in lines]
+        return {"kind": "list", "labels": labels[:LISTED], "left": len(labels[LISTED:])}
 
-class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
+
+class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     """Browse findings: rules on the left, their images in the middle, the opened image on the right.
 
     Parameters
