@@ -22,6 +22,8 @@ from tests.browser.lab import run_all_cells, running_lab, set_theme
 
 IMAGES = Path(__file__).parent / "images"
 WIDTHS = (1280, 700)
+#: Height of the page, which the longest panel needs at the smaller width.
+HIGH = 2600
 #: Pictures that the documentation shows; the others are only to be looked at.
 CHOSEN = {
     "annotator-light-1280",
@@ -46,7 +48,7 @@ store.load(practice_regions(shop.settings))
 facts = shop.inspect(catalogue, progress=False)
 findings = shop.check(catalogue, facts)
 run = shop.runs().newest(failed=True)
-built = shop.build(catalogue, keep_refused=True, progress=False)
+built = ip.build_batch(catalogue, shop.images, shop.work / "all", keep_refused=True, progress=False)
 sandbox = ip.Sandbox(task_seconds=5, throttle=False).start()
 there = sandbox.settings.with_(project=shop.work / "there")
 _ = ip.upload(built.folder, None, there, progress=False)
@@ -56,8 +58,8 @@ PANELS = {
     "run-processing": ("sent = sent.follow(wait=False)", ".imgprep-task"),
     "run": ("sent = sent.follow()", ".imgprep-task"),
     "annotator": (
-        "seen = ip.service_regions(catalogue.iloc[100:140], shop.images, there, progress=False)\n"
-        "shop.annotate(catalogue.iloc[100:], service=seen)",
+        "seen = ip.service_regions(catalogue.iloc[204:240], shop.images, there, progress=False)\n"
+        "shop.annotate(catalogue.iloc[204:], service=seen)",
         '.ipr[data-painted] .ipr-tile[data-at="0"]',
     ),
     "annotator-grid": ("shop.annotate(catalogue.iloc[200:])", '.ipr[data-painted] .ipr-tile[data-at="0"]'),
@@ -83,7 +85,7 @@ def photograph(folder: Path) -> None:
     shutil.copytree(Path(imgprep.__file__).parent / "show" / "fonts", share / "fonts", dirs_exist_ok=True)
     with sync_playwright() as playwright, running_lab(folder / "lab", folder / "home") as lab:
         browser = launch(playwright, env={**os.environ, "XDG_DATA_HOME": str(share)})
-        page = browser.new_page(viewport={"width": WIDTHS[0], "height": 1500})
+        page = browser.new_page(viewport={"width": WIDTHS[0], "height": HIGH})
         page.set_default_timeout(120_000)
         page.goto(lab.notebook("panels.ipynb", [SETUP, *(cell for cell, _ in PANELS.values())]))
         page.wait_for_selector(".jp-Notebook .jp-Cell")
@@ -99,11 +101,16 @@ def photograph(folder: Path) -> None:
         for theme in ("light", "dark"):
             set_theme(page, theme)
             for width in WIDTHS:
-                page.set_viewport_size({"width": width, "height": 1500})
+                page.set_viewport_size({"width": width, "height": HIGH})
                 for name, cell in cells.items():
                     picture = folder / "pictures" / f"{name}-{theme}-{width}.png"
-                    cell.locator(".jp-Cell-outputWrapper").screenshot(path=str(picture))
-            page.set_viewport_size({"width": WIDTHS[0], "height": 1500})
+                    output = cell.locator(".jp-OutputArea-output").last
+                    output.scroll_into_view_if_needed()
+                    page.evaluate(
+                        "new Promise((done) => setTimeout(done, 300))"
+                    )  # cells out of sight are laid out late
+                    output.screenshot(path=str(picture))
+            page.set_viewport_size({"width": WIDTHS[0], "height": HIGH})
         browser.close()
 
 

@@ -34,11 +34,10 @@ _UNUSED, _KEPT, _CLEARED = "— not used —", "— as in the map —", "— non
 _NO_PROJECT = "there is no imgprep.toml to save into: `imgprep init` creates one"
 _NO_IMAGES = "PicName: {!r} does not seem to hold images, for example {!r}; it needs file names or URLs"
 _WRAPPED = {"flex_flow": "row wrap", "align_items": "flex-start"}
-_REST = {"flex": "1 1 0", "min_width": "0", "overflow": "hidden"}
 _BY_SERVICE = ("— the service predicts it —", -1)  # a dropdown shows the choice None as a blank
 _TEXT = "CustomContent"
 _ORDER = ("ProductId", "PicName", _TEXT, "CategoryId", *ATTRIBUTES, "Region", "Crop", "OperationType")
-_WIDE = {"description_width": "100px"}
+_WIDE = {"description_width": "108px"}
 #: Height at which choices scroll, so that they, the preview and Save are on one screen.
 _HIGH = "300px"
 
@@ -221,16 +220,19 @@ class MappingPanel:
         for field in _ORDER:
             control = self._template if field == _TEXT else self._chosen[field]
             controls = [control, *([self._scales[field]] if field in self._scales else [])]
-            meaning = widgets.HTML(_html("aside", text=BY_NAME[field].meaning), layout=_REST)
+            text = BY_NAME[field].meaning
+            meaning = widgets.Label(text, tooltip=text, layout={"flex": "1 1 0", "min_width": "0"})
             rows.append(widgets.HBox([*controls, *([meaning] if field != _TEXT else [])]))
         head = _html("head", file=file, rows=counted(len(full), "row"), preset=self._preset, why=why)
+        wide = _scrolling([self._preview, self._message], "0 0 auto")
+        wide.add_class("imgprep-wide")  # a table of as many columns as there are fields scrolls
         parts = [_scrolling(rows, "1 1 400px"), _scrolling([self._categories.view], "1 1 330px")]
         self.view = widgets.VBox(
             [
                 widgets.HBox([self._save, self._saved, widgets.HTML(head)], layout=_WRAPPED),
                 widgets.HBox(parts, layout=_WRAPPED),
                 self._doubt,
-                _scrolling([self._preview, self._message], "0 0 auto"),
+                wide,
             ]
         )
 
@@ -292,7 +294,7 @@ def _factor(entry: Any) -> Any:
     """Return the control for the factor of an integer field."""
     scale = float(entry.get("scale", 1)) if isinstance(entry, Mapping) else 1.0
     narrow = {"description_width": "40px"}
-    return widgets.FloatText(scale, description="times", layout={"flex": "0 0 105px"}, style=narrow)
+    return widgets.FloatText(scale, description="times", layout={"width": "110px", "flex": "none"}, style=narrow)
 
 
 def _scrolling(parts: list[Any], flex: str) -> Any:

@@ -82,7 +82,7 @@ class OpenedPicture(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
 
     def __init__(self, layout: Any) -> None:
         # No stretching, so that a small image is not enlarged.
-        shrunk = ipywidgets.Layout(max_width="100%", align_self="flex-start", display="none")
+        shrunk = ipywidgets.Layout(max_width="100%", margin="0", align_self="flex-start", display="none")
         self.picture, self.details = ipywidgets.Image(format="jpeg", layout=shrunk), ipywidgets.HTML()
         super().__init__([self.picture, self.details], layout=layout)
 

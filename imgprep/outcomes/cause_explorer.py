@@ -309,7 +309,7 @@ class _Parts:
     """The widgets of the panel: causes, then lines with the buttons, then image and record, as the width allows."""
 
     def __init__(self, runs: list[str], *, can_draw: bool) -> None:
-        wide: Any = w.Layout(width="100%")
+        wide: Any = w.Layout(width="auto")
         self.run = w.Dropdown(options=runs, description="run", layout=w.Layout(width="420px", max_width="100%"))
         self.run.layout.display = None if len(runs) > 1 else "none"
         self.cause = w.Select(rows=PAGE, layout=wide)
