@@ -19,7 +19,25 @@ import pyarrow as pa
 P = ParamSpec("P")
 
 
-class Attached(pd.DataFrame):
+class Table(pd.DataFrame):
+    """A frame that notebooks show as a readable table; operations on it return plain DataFrames."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def pick(self, *columns: str, rows: int | None = None) -> pd.DataFrame:
+        """Return these columns of the first `rows` rows, to show as a table; columns that do not exist are left out."""
+        part = self if rows is None else self.head(rows)
+        return as_table(part[[name for name in columns if name in part.columns]])
+
+    def _repr_html_(self) -> str:
+        from imgprep.show.tables import table_html  # noqa: PLC0415  a room to the right, for display only
+
+        return table_html(self)
+
+
+class Attached(Table):
     """A frame stored in the ``.attrs`` of another frame.
 
     pandas copies ``.attrs`` at every step and compares them when frames are concatenated, which is slow and fails for a
@@ -40,17 +58,9 @@ class Attached(pd.DataFrame):
         return self
 
 
-class Table(pd.DataFrame):
-    """A frame that notebooks show as a readable table; operations on it return plain DataFrames."""
-
-    @property
-    def _constructor(self) -> type[pd.DataFrame]:
-        return pd.DataFrame
-
-    def _repr_html_(self) -> str:
-        from imgprep.show.tables import table_html  # noqa: PLC0415  a room to the right, for display only
-
-        return table_html(self)
+def counts_records(catalogue: pd.DataFrame, name: str) -> bool:
+    """Return whether ``row`` or ``line`` numbers records; an export's own column of that name holds text."""
+    return name in catalogue.columns and not pd.api.types.is_string_dtype(catalogue[name])
 
 
 def as_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -158,5 +168,13 @@ def drain_to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as dicts of plain Python objects by column name, NA as None."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+    names = [str(name) for name in frame.columns]
+    columns = [_plain(column) for _, column in frame.items()]
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    values = column.tolist()  # plain already, except for the objects in a column of objects
+    if column.dtype == object:
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    return [None if absent else value for value, absent in zip(values, column.isna(), strict=True)]

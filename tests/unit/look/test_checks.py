@@ -543,6 +543,14 @@ def test_fixes_are_mechanical_logged_and_taken_back():
         undo_fixes(shop, log)
 
 
+def test_an_export_with_its_own_column_line_is_checked_and_fixed_by_row():
+    shop = rows({"PicName": "/a.jpg"}, {"PicName": "b.jpg"}).assign(line=["Outlet", "7"])
+    found = check(shop)
+    assert found["line"].isna().all()
+    fixed, log = apply_fixes(shop, found)
+    assert fixed["PicName"].tolist() == ["a.jpg", "b.jpg"] and log["line"].isna().all()
+
+
 def test_each_fix_can_be_taken_back_alone_and_the_others_stay():
     shop = rows({"PicName": "/x//a.jpg ", "CategoryId": "3.0", "Crop": "no"}, {"PicName": "b.jpg", "IntAttr": "5.0"})
     fixed, log = apply_fixes(shop, check(shop))
