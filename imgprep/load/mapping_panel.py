@@ -174,8 +174,8 @@ class MappingPanel:
         """Rebuild the preview from the current map."""
         self._saved.value = "" if self._can_save else _html("muted", text=_NO_PROJECT)
         picture = self._chosen["PicName"].value
-        found = no_images_in(self._export.table, picture) if picture in self._names else None
-        self._doubt.value = "" if found is None else _html("problem", text=_NO_IMAGES.format(picture, shown(found, 60)))
+        odd = no_images_in(self._export.table, picture) if picture in self._names else None
+        self._doubt.value = "" if odd is None else _html("problem", text=_NO_IMAGES.format(picture, shown(odd, 60)))
         try:
             sample = sample_of(self._export, self._preset, self.columns, **self._wanted)
             self.preview = sample[left_out(sample).isna()].reset_index(drop=True)

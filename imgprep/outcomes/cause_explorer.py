@@ -188,8 +188,9 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
         if self.annotator is not None:
             self.annotator.close()
         run = self.run
-        marks = {"outcome": run.outcome, "findings": run.findings}
-        self.annotator = RegionAnnotator(rows, folder, self._store, in_view=True, **marks)
+        self.annotator = RegionAnnotator(
+            rows, folder, self._store, outcome=run.outcome, findings=run.findings, in_view=True
+        )
         self._parts.below.children = (self.annotator,)
         self.decide("region")
         return self.annotator

@@ -155,7 +155,7 @@ def banner(settings: Settings) -> Banner:
 
 
 #: State of a task or run → the theme's colour for it; any other state has none.
-_KINDS = {
+_KINDS: Mapping[str, str] = {
     State.PROCESSING: "info",
     State.SUCCESS: "success",
     State.PARTIAL: "warn",
