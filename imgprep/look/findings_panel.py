@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -270,12 +270,13 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
 
     def _groups(self, found: pd.DataFrame) -> list[dict[str, Any]]:
         """Return the rules of `found` by severity, with their counts; the chosen rule is always among them."""
-        counts = Counter(found.dropna().itertuples(index=False, name=None))
+        table = found.value_counts().reset_index(name="count")
+        counts = {(str(row["severity"]), str(row["rule"])): int(row["count"]) for row in records(table)}
         if (rule := self._rules.value) and rule not in {name for _, name in counts}:
             counts[self._severities[rule], rule] = 0
         groups = []
         for severity, label in _GROUPS.items():
-            own = [(rule, n, _WHAT.get(rule, "")) for (kind, rule), n in counts.most_common() if kind == severity]
+            own = [(rule, n, _WHAT.get(rule, "")) for (kind, rule), n in counts.items() if kind == severity]
             if own:
                 groups.append({"severity": severity, "label": label, "count": sum(n for _, n, _ in own), "rules": own})
         return groups
