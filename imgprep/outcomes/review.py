@@ -13,6 +13,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES
+from imgprep.core.findings import findings_frame
 from imgprep.core.frames import records, show_fields_as_tables
 from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.settings import Settings, gallery_name
@@ -107,7 +108,7 @@ class Review:
     better: pd.DataFrame
     asked: str = NOT_ASKED
     searched: pd.DataFrame = field(default_factory=lambda: _typed(_SEARCHED))
-    findings: pd.DataFrame = field(default_factory=pd.DataFrame)
+    findings: pd.DataFrame = field(default_factory=lambda: tally_findings(findings_frame()))
 
     def __post_init__(self) -> None:
         show_fields_as_tables(self)
@@ -228,15 +229,18 @@ class Review:
         ]
 
     def _tables(self, t: Texts) -> dict[str, str]:
+        def named(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+            return frame.assign(**{column: frame[column].map(t)})
+
         frames = {
-            t("From catalogue to gallery"): self.funnel,
-            t("In the gallery, by category"): self.coverage,
-            t("Found by a search, by category"): self.searched,
-            t("Waiting for the gallery"): self.backlog,
+            t("From catalogue to gallery"): named(self.funnel, "stage"),
+            t("In the gallery, by category"): named(self.coverage, "category"),
+            t("Found by a search, by category"): named(self.searched, "category"),
+            t("Waiting for the gallery"): named(self.backlog, "age"),
             t("Days until new images were in the gallery"): self.findable,
-            t("What check finds in the newest export"): self.findings,
+            t("What check finds in the newest export"): named(self.findings, "subject"),
             t("Failures that another image removes, by source"): self.sources.head(12),
-            t("What changed"): self.better,
+            t("What changed"): named(self.better, "measure"),
         }
         return {
             title: table_html(frame, headers=_HEADERS, language=t.language)
