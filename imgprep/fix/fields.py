@@ -12,7 +12,7 @@ import polars as pl
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.text import counted
 from imgprep.look.rules.book import RULES
-from imgprep.look.rules.sheet import near_files
+from imgprep.look.rules.sheet import has_numbers, near_files
 
 #: Column → dtype in the log of fixes.
 LOG_COLUMNS: dict[str, str] = {
@@ -148,14 +148,14 @@ def _written(column: pd.Series[Any], positions: Any, values: Any) -> pd.Series[A
 def _log(catalogue: pd.DataFrame, changes: Sequence[pd.DataFrame]) -> pd.DataFrame:
     log = pd.concat(changes, ignore_index=True) if changes else pd.DataFrame(columns=list(LOG_COLUMNS))
     for name in ("row", "line"):
-        log[name] = catalogue[name].iloc[log["position"]].to_numpy() if name in catalogue.columns else pd.NA
+        log[name] = catalogue[name].iloc[log["position"]].to_numpy() if has_numbers(catalogue, name) else pd.NA
     return log[list(LOG_COLUMNS)].astype(LOG_COLUMNS)
 
 
 def _positions(catalogue: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
     """Return findings with the position of their row, found by line, or by row, ProductId and PicName together."""
     keys = pd.DataFrame({"position": range(len(catalogue))})
-    on = ["line"] if "line" in catalogue.columns else ["row", "ProductId", "PicName"]
+    on = ["line"] if has_numbers(catalogue, "line") else ["row", "ProductId", "PicName"]
     for name in on:
         values = keys["position"] + 1 if name == "row" else pd.Series(pd.NA, index=keys.index)
         values = catalogue[name].reset_index(drop=True) if name in catalogue.columns else values
