@@ -13,7 +13,7 @@ from imgprep.core.clock import Clock
 from imgprep.core.credentials import Credentials, CredentialsProvider
 from imgprep.core.errors import ConfigError
 from imgprep.core.notebook import in_notebook, shows
-from imgprep.core.settings import Settings, find_project, is_loopback, is_vendors
+from imgprep.core.settings import HasSettings, Settings, find_project, is_loopback, is_vendors, settings_of
 from imgprep.core.text import shown
 from imgprep.ship.task_status import Meaning, meaning
 from imgprep.show.template import template
@@ -132,13 +132,13 @@ class Banner:
         return template("banner.html").render(colour=colour, word=word, text=rest)
 
 
-def banner(settings: Settings) -> Banner:
+def banner(settings: HasSettings | Settings) -> Banner:
     """Return a banner for the top of a notebook: SANDBOX, or PRODUCTION with the instance's name.
 
     Parameters
     ----------
-    settings : Settings
-        Settings that name instance, bucket and path.
+    settings : Project or Settings
+        A shop, or settings that name instance, bucket and path.
 
     Returns
     -------
@@ -150,6 +150,7 @@ def banner(settings: Settings) -> Banner:
     >>> banner(Settings(region="cn-shanghai", instance="shop", bucket="pictures", path="/increment"))
     PRODUCTION: instance shop in cn-shanghai, bucket pictures, path /increment
     """
+    settings = settings_of(settings)
     name = settings.instance or "not set"
     if settings.is_sandbox:
         return Banner(False, f"instance {name}; a server on this machine, nothing real is changed")
