@@ -19,6 +19,8 @@ from imgprep.core.service_facts import FACTS_FILE, ServiceFacts, load_facts
 from imgprep.core.text import did_you_mean
 
 PROJECT_FILE = "imgprep.toml"
+#: Languages of panels, pages and labels; see `imgprep.core.language`.
+LANGUAGES = ("en", "zh")
 
 #: Table and key in the project file → name in Settings.
 _FILE_KEYS: dict[str, dict[str, str]] = {
@@ -26,7 +28,7 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
         name: name
         for name in (
             *("catalogue", "earlier", "images", "preset", "columns", "sheet", "where", "one_product"),
-            *("images_endpoint", "causes", "private_hosts"),
+            *("images_endpoint", "causes", "private_hosts", "language"),
         )
     },
     "service": {
@@ -45,7 +47,7 @@ _VARIABLES: dict[str, str] = {
     for name in (
         *("region", "bucket", "path", "instance", "role_arn"),
         *("oss_endpoint", "imagesearch_endpoint", "images_endpoint", "gateway_timeout"),
-        *("status_timeout", "sandbox", "cluster"),
+        *("status_timeout", "sandbox", "cluster", "language"),
     )
 }
 
@@ -189,6 +191,8 @@ class Settings:
         TOML file of failure causes added by the shop; see `load_causes`.
     private_hosts : bool
         Whether the export may refer to images on this machine and in private networks; see `fetch_images`.
+    language : str
+        Language of panels, pages, causes, rule titles and remedies: ``en`` or ``zh``. Values in frames stay English.
     severity : Mapping of str to str
         Rule id → severity, for rules whose default severity the shop overrides.
     limits : Mapping of str to float
@@ -235,6 +239,7 @@ class Settings:
     cluster: str = ""
     causes: Path | None = None
     private_hosts: bool = False
+    language: str = "en"
     severity: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     oss_credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False)
@@ -246,6 +251,10 @@ class Settings:
         for name in (*_PATHS, "project", "columns"):
             if isinstance(value := getattr(self, name), str):
                 object.__setattr__(self, name, Path(value))
+        if self.language not in LANGUAGES:
+            hint = did_you_mean(self.language, LANGUAGES, cutoff=0.5)
+            place = where_to_set("language")
+            raise ConfigError(f"language {self.language!r}: unknown{hint}; known: {', '.join(LANGUAGES)}; set {place}")
         for name in _NUMBERS:
             object.__setattr__(self, name, _seconds(name, getattr(self, name)))
         if not self.is_sandbox:
@@ -410,6 +419,8 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Return the settings from a project file; relative paths are resolved against the folder of `file`."""
     values: dict[str, Any] = {}
     for table, entries in document.items():
+        if table == "language":  # may also be above the tables, because it is not about the shop alone
+            table, entries = "shop", {table: entries}  # noqa: PLW2901
         keys = _FILE_KEYS.get(table)
         if keys is None:
             raise ConfigError(f"{file}: {_unknown(f'[{table}]', table, _FILE_KEYS)}")

@@ -21,6 +21,7 @@ from imgprep.load.header import HEADER
 from imgprep.load.left_out import left_out
 from imgprep.load.presets import choose_preset
 from imgprep.load.suggestions import GOOD, as_map, suggest_categories, suggest_columns
+from imgprep.show.still import still_html, with_picture
 from imgprep.show.template import template
 
 #: Number of records behind the preview, and number of rows shown in it.
@@ -110,8 +111,7 @@ class MappingPanel:
         return f"MappingPanel({', '.join(fields) or 'nothing chosen'}{unmapped})"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        # nbval compares the text; the widget's own text would contain the state of every control.
-        return {**self.view._repr_mimebundle_(**options), "text/plain": repr(self)}
+        return with_picture(self.view._repr_mimebundle_(**options), self, still_html(self.view))
 
     @property
     def columns(self) -> dict[str, Any]:

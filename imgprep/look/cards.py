@@ -31,6 +31,11 @@ class CardGrid(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"CardGrid({len(self.cards)} cards)"
 
+    def still_part(self) -> dict[str, Any]:
+        """Return the page of cards for a static picture; see `imgprep.show.still`."""
+        names = ("cards", "ticks", "ticked", "side", "empty")
+        return {"kind": "cards", **{name: getattr(self, name) for name in names}}
+
     def show(self, cards: Iterable[dict[str, Any]], *, ticked: Iterable[int] = ()) -> None:
         """Replace the cards; no card is open afterwards."""
         with self.hold_sync():

@@ -20,6 +20,7 @@ from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
 from imgprep.look.rules.book import summary
 from imgprep.show.contact_sheet import Drawn, Regions
+from imgprep.show.still import LeavesPicture
 from imgprep.show.template import template
 
 #: Findings per page, and thumbnails cached for paging back.
@@ -29,7 +30,7 @@ LARGE = 620
 _DETAILS = ("rule", "severity", "message", "fix", "field", "value", "ProductId", "PicName", "row")
 
 
-class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
+class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     """Browse findings: rules on the left, their images in the middle, the opened image on the right.
 
     Parameters

@@ -17,6 +17,7 @@ from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.load.matches import matches_frame, write_matches
 from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
 from imgprep.look.match_files import decide, undecided
+from imgprep.show.still import LeavesPicture
 from imgprep.show.template import template
 
 #: Undecided files per page, products offered per file, and the image's longest side in pixels.
@@ -24,7 +25,7 @@ PER_PAGE, OFFERED, LARGE = 8, 8, 460
 _TITLES = ("title", "Title", "name", "Name", "product_title", "CustomContent")
 
 
-class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
+class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     """Decide on files that `match_files` was unsure about.
 
     Parameters

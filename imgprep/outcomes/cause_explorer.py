@@ -25,6 +25,7 @@ from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, known_to
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
 from imgprep.show.contact_sheet import region_of
+from imgprep.show.still import LeavesPicture
 from imgprep.show.template import template
 
 #: Lines per page of the list; bounds what the browser holds.
@@ -42,7 +43,7 @@ Positions = np.ndarray[tuple[int, ...], np.dtype[Any]]
 _NOWHERE: Positions = np.empty(0, dtype=np.int64)
 
 
-class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
+class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     """Browse causes of failure, their lines, images and records, and decide about each line.
 
     Parameters

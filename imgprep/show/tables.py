@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.frames import records
-from imgprep.core.text import counted, percent, shown
+from imgprep.core.language import Texts, display_language, texts
+from imgprep.core.text import percent, shown
+from imgprep.look.rules.book import title
 from imgprep.show.template import template
 
 #: Rows visible at once, and maximum number of rows stored in a notebook; the rest stay in the frame.
@@ -28,28 +30,37 @@ _FIRST = ("severity", "rule", "label")
 _OF_FINDINGS = ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
 #: Columns of names, which are not wrapped.
 _NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
+#: Columns whose values are texts of ours.
+_WORDS = ("label", "family", "severity", "remedy", "outcome")
 #: Text length, in characters, from which a column gets a minimum width.
 _LONG = 40
 
 
-def table_html(frame: pd.DataFrame, *, visible: int = VISIBLE, headers: dict[str, str] | None = None) -> str:
+def table_html(
+    frame: pd.DataFrame,
+    *,
+    visible: int = VISIBLE,
+    headers: dict[str, str] | None = None,
+    language: str | None = None,
+) -> str:
     """Return a frame as an HTML table; empty and internal columns are named below it."""
+    t = texts(language or display_language())
     names, hidden = _columns(frame)
     rows = _worst_first(frame).head(MOST)
     labels = frame.attrs.get("labels", {})
-    texts = [[_cell(name, row[name], labels) for name in names] for row in records(rows[names])]
+    cells = [[_cell(name, row[name], labels, t) for name in names] for row in records(rows[names])]
     severities = rows["severity"].astype(object).tolist() if "severity" in rows else [""] * len(rows)
-    kinds = [_kind(name, frame[name], [row[at] for row in texts]) for at, name in enumerate(names)]
-    cells = [{"severity": severity, "cells": row} for severity, row in zip(severities, texts, strict=True)]
+    kinds = [_kind(name, frame[name], [row[at] for row in cells]) for at, name in enumerate(names)]
+    lines = [{"severity": severity, "cells": row} for severity, row in zip(severities, cells, strict=True)]
     titles = {**_HEADERS, **(headers or {})}
-    return template("table.html").render(
+    return template("table.html", t.language).render(
         columns=[
             (titles.get(str(name), str(name).replace("_", " ")), kind) for name, kind in zip(names, kinds, strict=True)
         ],
-        rows=cells[:visible],
-        folded=cells[visible:],
+        rows=lines[:visible],
+        folded=lines[visible:],
         left=max(0, len(frame) - MOST),
-        total=counted(len(frame), "row"),
+        total=t.counted(len(frame), "row"),
         hidden=hidden,
     )
 
@@ -84,14 +95,20 @@ def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[order.argsort(kind="stable").to_numpy()]
 
 
-def _cell(name: Any, value: object, labels: dict[str, str]) -> str:
+def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     """Return the text of a cell; the template escapes it."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return t("yes") if value else t("no")
     if name == "cause":
-        return str(labels.get(str(value), value))
+        return t(str(labels.get(str(value), value)))
+    if name in _WORDS:
+        return shown(t(str(value)), CELL)
+    if name == "fix":
+        return shown(t.remedy(str(value)), CELL)
+    if name == "rule" and t.table and title(str(value), t) != value:
+        return f"{title(str(value), t)} ({value})"
     if isinstance(value, (int, float)):
         return _number(str(name), value)
     if isinstance(value, pd.Timestamp) or name in _MOMENTS:

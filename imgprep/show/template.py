@@ -5,21 +5,22 @@ from __future__ import annotations
 import base64
 import io
 import os
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgprep.core.files import overwriting
-from imgprep.core.text import counted, shown
+from imgprep.core.language import display_language, texts
+from imgprep.core.text import shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
     from matplotlib.figure import Figure
 
 
-def template(name: str) -> Template:
-    """Return the template called `name`."""
-    return _environment().get_template(name)
+def template(name: str, language: str | None = None) -> Template:
+    """Return the template called `name`, with ``t`` for texts in `language` (default: that of the current project)."""
+    return _environment(language or display_language()).get_template(name)
 
 
 def write_page(path: str | os.PathLike[str], page: str) -> Path:
@@ -41,13 +42,15 @@ def figure_uri(figure: Figure) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
+@cache
+def _environment(language: str) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  heavy, and needed only for pages
 
     loader = PackageLoader("imgprep", "show/templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": lambda value: f"{int(value):,}", "counted": counted, "shown": shown}
+    t = texts(language)
+    environment.globals["t"] = t
+    environment.filters |= {"number": lambda value: f"{int(value):,}", "counted": t.counted, "shown": shown}
     return environment

@@ -14,6 +14,7 @@ from imgprep.ship.gallery import gallery_state
 from imgprep.ship.run import load_runs
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
+from tests.samples import sampled
 from tests.wire.shipping import FakeClock, make_images, write_batch
 
 
@@ -111,6 +112,21 @@ def test_a_killed_check_is_resumed_and_asks_only_the_rest(tmp_path, sandbox, set
     assert len(asked) == 3 + 3 and len(set(asked)) == 5
     verify(settings, sample="all")
     assert len(saved_checks(settings)) == 2, "a finished check is not resumed"
+
+
+@pytest.mark.parametrize("killed_at", sampled(range(1, 13), 2))
+def test_a_verify_whose_process_is_killed_is_resumed_and_asks_each_image_once(
+    tmp_path, sandbox, settings, commands, killed_at
+):
+    ship(tmp_path, sandbox, settings)
+    before = len(sandbox.calls)
+    words, environment = ["verify", "--sample", "all", "--format", "json"], sandbox.environment()
+    died = commands.run(words, cwd=tmp_path, env=environment, killed_at=killed_at, at_sends=True)
+    again = commands.run(words, cwd=tmp_path, env=environment)
+    assert again.returncode == 0, again.stderr
+    asked = [call.action for call in list(sandbox.calls)[before:]].count("CheckImageExists")
+    assert died.returncode == 9 and asked in (5, 6)  # at most the request under way is sent again
+    assert "all 5 images were checked; there as sent: 5" in again.stdout + again.stderr
 
 
 @pytest.mark.parametrize("done", [0.0, 0.5, 1.0])

@@ -19,6 +19,7 @@ from imgprep.draw.annotator.queue import OPEN, Item, Queue
 from imgprep.draw.store import EDGES
 from imgprep.images.found import Found, Problem, Source, Unfit
 from imgprep.images.storage import Folder
+from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.images.upright import exif_orientation, open_header, open_upright
 
 #: Longer side of a preview in pixels; zoomed-in views get parts of the image at full resolution.
@@ -155,6 +156,10 @@ class ItemImages:
         """Return a small JPEG of the upright image, and its pixel size."""
         image = open_upright(self._read(number), max_side=side)
         return _encoded(image, quality=80), image.size
+
+    def thumb(self, number: int, *, side: int, region: Region | None) -> Thumb:
+        """Return a thumbnail with a region outlined, or the reason why there is none."""
+        return thumb_of(self._queue.items[number].pic_name, self._source, side=side, region=region)
 
     def suggest(self, number: int) -> bool:
         """Compute a suggestion for an open item that has none; return whether there is a new one."""

@@ -28,9 +28,11 @@ from imgprep.core.regions import Region
 from imgprep.draw.annotator.images import UNREADABLE, ItemImages, Suggest
 from imgprep.draw.annotator.queue import FILTERS, ORDERS, Queue, arranged, build_items, find, mark_items, product_text
 from imgprep.draw.annotator.saving import Saver
+from imgprep.draw.annotator.still import still_part
 from imgprep.draw.store import EDGES, RegionStore
 from imgprep.draw.suggest import suggest_with_method
 from imgprep.images.storage import open_source
+from imgprep.show.still import LeavesPicture
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ Content = dict[str, Any]
 Handler = Callable[[Content], None]
 
 
-class RegionAnnotator(anywidget.AnyWidget):
+class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
     """Draw the subject region of one image after another.
 
     Parameters
@@ -157,6 +159,10 @@ class RegionAnnotator(anywidget.AnyWidget):
     def __repr__(self) -> str:
         done, total = self.progress()
         return f"RegionAnnotator({total:,} images, {done:,} done)"
+
+    def still_part(self) -> dict[str, Any]:
+        """Return the images that the annotator opens with, for a static picture; see `imgprep.show.still`."""
+        return still_part(self._queue, self._images, show=self._opening["show"], order=self._opening["order"])
 
     @property
     @returns_table

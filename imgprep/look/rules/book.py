@@ -12,10 +12,12 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Service
 from imgprep.core.findings import Basis, Severity
 from imgprep.core.frames import attach, returns_table, to_pandas, to_polars
+from imgprep.core.language import Texts
 from imgprep.look.rules import batch, fields, images, regions
 from imgprep.look.rules.limits import limits_for, service_type, unknown
 from imgprep.look.rules.rule import Rule, plain, row_label, run_rules
 from imgprep.look.rules.sheet import Sheet, make_sheet
+from imgprep.meta.rules import META_RULES
 
 #: Every rule, in the order of a row's findings. To add one, add an entry to RULES in the module for its subject.
 RULES: tuple[Rule, ...] = (*fields.RULES, *images.RULES, *regions.RULES, *batch.RULES)
@@ -179,6 +181,14 @@ def rules_table(
             for rule in RULES
         ]
     )
+
+
+_TITLES = {rule.id: rule.what for rule in RULES} | {rule.id: rule.what for rule in META_RULES}
+
+
+def title(rule_id: str, t: Texts) -> str:
+    """Return a rule's title in the language of `t`; the id of a finding that belongs to no rule, such as a loader's."""
+    return t(_TITLES[rule_id]) if rule_id in _TITLES else rule_id
 
 
 #: Start of a rule's id → what its findings are about. Other rules are about whole rows; findings of other modules, such

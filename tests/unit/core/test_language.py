@@ -1,0 +1,147 @@
+"""Panels, pages and labels in the project's language: every text has an entry, and no entry is left over."""
+
+import ast
+import re
+import string
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from jinja2 import nodes
+
+import imgprep
+from imgprep.core.errors import ConfigError
+from imgprep.core.findings import Severity
+from imgprep.core.language import display_language, texts
+from imgprep.core.settings import LANGUAGES, Settings
+from imgprep.look.rules.book import RULES, check, title
+from imgprep.look.rules.rule import plain
+from imgprep.meta.rules import META_RULES
+from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
+from imgprep.ship.report.match import Outcome
+from imgprep.shop import _TEMPLATE
+from imgprep.show.tables import table_html
+from imgprep.show.template import _environment
+
+PACKAGE = Path(imgprep.__file__).parent
+TABLE = PACKAGE / "core" / "zh.toml"
+
+
+def constants(node):
+    """Return the texts that an argument may be: a string, or one of several in a conditional expression."""
+    if isinstance(node, ast.Constant | nodes.Const):
+        return [node.value] if isinstance(node.value, str) else []
+    if isinstance(node, ast.IfExp):
+        return constants(node.body) + constants(node.orelse)
+    if isinstance(node, nodes.CondExpr):
+        return constants(node.expr1) + constants(node.expr2)
+    return []
+
+
+def in_python(file):
+    for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not isinstance(call, ast.Call) or not call.args:
+            continue
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        if name in ("t", "_t"):
+            yield from constants(call.args[0])
+        owner = getattr(call.func, "value", None)
+        if name == "counted" and getattr(owner, "attr", getattr(owner, "id", "")) in ("t", "_t"):
+            yield from (f"{{count}} {noun}" for noun in constants(call.args[1]))
+
+
+def in_template(file):
+    tree = _environment("en").parse(file.read_text(encoding="utf-8"))
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name == "t":
+            yield from constants(call.args[0])
+    for counted in tree.find_all(nodes.Filter):
+        if counted.name == "counted":
+            yield from (f"{{count}} {noun}" for noun in constants(counted.args[0]))
+
+
+def in_javascript(file):
+    for quote, text in re.findall(r"""\bt\((["'`])(.*?)(?<!\\)\1""", file.read_text(encoding="utf-8")):
+        yield text.replace("\\" + quote, quote)
+
+
+READERS = {".py": in_python, ".html": in_template, ".mjs": in_javascript}
+
+
+def texts_in_tables():
+    """Return what is looked up by a variable: titles, remedies and labels in tables of the code."""
+    for rule in (*RULES, *META_RULES):
+        yield from (rule.what, plain(rule.remedy), getattr(rule, "where_url", ""))
+    for cause in (*CAUSES, UNKNOWN_CAUSE):
+        yield from (cause.label, cause.remedy)
+    yield from (*Family, *Severity, *Outcome, "leave it out", 'write "{value}"')
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    files = [file for file in PACKAGE.rglob("*.*") if file.suffix in READERS and "shipped" not in file.parts]
+    return {str(text) for file in files for text in READERS[file.suffix](file)} | set(filter(None, texts_in_tables()))
+
+
+def entries():
+    tables = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    return [(english, text) for table in tables.values() for english, text in table.items()]
+
+
+def test_every_title_remedy_cause_and_text_has_an_entry(wanted):
+    assert sorted(wanted - {english for english, _ in entries()}) == []
+
+
+def test_no_entry_is_unused_or_repeated(wanted):
+    keys = [english for english, _ in entries()]
+    assert sorted(set(keys) - wanted) == []
+    assert len(keys) == len(set(keys))
+
+
+def names_in(text):
+    return {re.split(r"[.:]", name)[0] for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_entries_fill_in_what_their_english_does_and_use_full_width_signs():
+    assert [english for english, text in entries() if not text.strip() or names_in(english) != names_in(text)] == []
+    half = re.compile(r"[\u4e00-\u9fff][,;:?!(]|[,;:?!][\u4e00-\u9fff]")
+    assert [text for _, text in entries() if half.search(text)] == []
+
+
+def test_remedies_of_rules_name_no_values_so_that_findings_repeat_them_word_for_word():
+    for rule in RULES:
+        assert not [name for _, name, _, _ in string.Formatter().parse(rule.remedy) if name], rule.id
+
+
+def test_the_language_comes_from_the_project_or_the_environment(tmp_path, monkeypatch):
+    assert display_language(tmp_path) == "en"
+    (tmp_path / "imgprep.toml").write_text('language = "zh"\n[shop]\npreset = "plain"\n', encoding="utf-8")
+    inner = tmp_path / "imgprep-work" / "runs"
+    inner.mkdir(parents=True)
+    assert display_language(inner) == Settings.load(tmp_path).language == "zh"
+    monkeypatch.chdir(inner)
+    assert display_language() == "zh"
+    monkeypatch.setenv("IMGPREP_LANGUAGE", "en")
+    assert display_language() == "en"
+
+
+def test_an_unknown_language_is_refused_and_named_where_it_is_set(tmp_path):
+    (tmp_path / "imgprep.toml").write_text('[shop]\nlanguage = "zh-CN"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"'zh-CN'.*did you mean zh\?; known: en, zh.*IMGPREP_LANGUAGE"):
+        Settings.load(tmp_path)
+    assert display_language(tmp_path) == "en"  # displays still work
+
+
+def test_the_file_of_a_new_project_names_the_language():
+    assert tomllib.loads(_TEMPLATE.replace("# language", "language", 1))["language"] in LANGUAGES
+
+
+def test_a_table_translates_titles_and_remedies_and_leaves_the_frame_alone():
+    found = check(pd.DataFrame({"ProductId": ["1"], "PicName": ["/a.jpg"], "CustomContent": [None]}))
+    before = found.copy()
+    html = table_html(found, language="zh")
+    for text in ("错误", title("pic-name-slash", texts("zh")), "(pic-name-slash)", "改为“a.jpg”", "未显示的列："):
+        assert text in html
+    pd.testing.assert_frame_equal(found, before)
+    assert "错误" not in table_html(found, language="en")
