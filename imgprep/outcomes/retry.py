@@ -129,6 +129,7 @@ def plan_retry(
     batch = batch[~batch["line"].isin(list(leave_out))].sort_values("line", kind="stable")
     rest = lines.loc[~lines["line"].isin(batch["line"]), ["line", "ProductId", "PicName", "cause", "family", "remedy"]]
     batch = batch.assign(line=pd.array(range(1, len(batch) + 1), dtype="Int64"))
+    rest.attrs["labels"] = known_to(run, causes).frame().set_index("cause")["label"].to_dict()
     return Retry(batch.reset_index(drop=True), rest.reset_index(drop=True))
 
 

@@ -11,6 +11,7 @@ from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.text import percent, shown
 from imgprep.look.rules.book import title
+from imgprep.ship.report.causes import CAUSES
 from imgprep.show.template import template
 
 #: Rows visible at once, and maximum number of rows stored in a notebook; the rest stay in the frame.
@@ -26,12 +27,19 @@ _INTERNAL = ("digest", "source_digest", "phash", "position", "raw", "id_hash")
 _HEADERS = {"label": "cause", "ProductId": "product", "PicName": "image", "in_gallery": "in the gallery"}
 #: Columns that come first if a frame has them.
 _FIRST = ("severity", "rule", "label")
-#: The columns of findings that people read; the message repeats field and value.
-_OF_FINDINGS = ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
+#: Columns that identify a kind of frame → the columns of it that people read. A finding's message repeats field and
+#: value; the totals of causes are in titles.
+_READ = (
+    ({"rule", "message", "fix"}, ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")),
+    ({"label", "family", "remedy", "count"}, ("run", "label", "family", "count", "share", "remedy")),
+    ({"cause", "code", "outcome"}, ("line", "ProductId", "PicName", "verdict", "rule", "cause", "code", "decision")),
+)
 #: Columns of names, which are not wrapped.
 _NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
 #: Columns whose values are texts of ours.
 _WORDS = ("label", "family", "severity", "remedy", "outcome")
+#: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
+_LABELS = {cause.id: cause.label for cause in CAUSES}
 #: Text length, in characters, from which a column gets a minimum width.
 _LONG = 40
 
@@ -68,10 +76,12 @@ def table_html(
 def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
     """Return the columns to display, and the names of those left out."""
     names = [name for name in frame.columns if str(name) not in _INTERNAL]
-    if {"rule", "message", "fix"} <= set(names):
-        names = [name for name in _OF_FINDINGS if name in names]
-    if "label" in names and "cause" in names:
-        names.remove("cause")
+    for kind, read in _READ:
+        if kind <= set(names):
+            names = [name for name in read if name in names]
+            break
+    if "label" in names:
+        names = [name for name in names if name != "cause"]
     if "run" in names and len(frame) > 1 and frame["run"].nunique(dropna=False) == 1:
         names.remove("run")
     names = [name for name in names if frame.empty or frame[name].notna().any()]
@@ -101,8 +111,8 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
         return ""
     if isinstance(value, bool):
         return t("yes") if value else t("no")
-    if name == "cause":
-        return t(str(labels.get(str(value), value)))
+    if str(name).partition("_")[0] == "cause":
+        return t(str(labels.get(str(value)) or _LABELS.get(str(value), value)))
     if name in _WORDS:
         return shown(t(str(value)), CELL)
     if name == "fix":
