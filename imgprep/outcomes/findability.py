@@ -16,7 +16,7 @@ from imgprep.cloud.imagesearch import Found, ImageSearch
 from imgprep.core.clock import Clock
 from imgprep.core.errors import ConfigError, RegionError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
-from imgprep.core.frames import records
+from imgprep.core.frames import Table, records, returns_table, show_fields_as_tables
 from imgprep.core.regions import Region, RegionState, named_edges, reordered
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted, percent
@@ -82,7 +82,11 @@ class Findability:
     gallery: str
     note: str
 
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
+
     @property
+    @returns_table
     def problems(self) -> pd.DataFrame:
         """The images that are not found as they should be, worst first."""
         found = self.images[self.images["problem"]]
@@ -93,12 +97,14 @@ class Findability:
         worst_first.attrs["note"] = self.note
         return worst_first
 
+    @returns_table
     def reasons(self) -> pd.DataFrame:
         """Return ``reason, images, remedy``, most frequent first."""
         counts = self.problems["reason"].value_counts()
         rows = [(name or "no reason found", int(count), REMEDIES[str(name)]) for name, count in counts.items()]
         return pd.DataFrame(rows, columns=["reason", "images", "remedy"])
 
+    @returns_table
     def by(self, column: str) -> pd.DataFrame:
         """Return how images are found per value of a column of `images`; numbers are cut into ranges.
 
@@ -143,7 +149,7 @@ class Findability:
         return text if self.meaningful else f"{text}; the ranking is no better than chance, so no reason is claimed"
 
     def _repr_html_(self) -> str:
-        table = self.reasons().to_html(index=False, border=0)
+        table = Table(self.reasons())._repr_html_()
         note = f"<p><b>{html.escape(self.note)}</b></p>" if self.note else ""
         return f"<p>{html.escape(self.sentence)}</p>{note}{table}"
 

@@ -17,7 +17,7 @@ from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCED_CATEGORY, Operation
-from imgprep.core.frames import records
+from imgprep.core.frames import records, show_fields_as_tables
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.asking import require_confirmed
@@ -70,6 +70,9 @@ class Verification:
     sentence: str
     at: str
     file: Path
+
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
 
     def __repr__(self) -> str:
         return f"Verification({self.sentence})"

@@ -294,7 +294,7 @@ def _of_problems(found: pd.DataFrame, source: Source, part: _Part) -> ContactShe
         title = f"{shown(row['PicName'], 60)}: {reason}"
         sections.append(Section(title, len(row["instead"]), "", shown(row["remedy"]), cards))
     note = f"; {found.attrs['note']}" if found.attrs.get("note") else ""
-    title = f"{counted(len(found), 'image')} not found as it should be{note}"
+    title = f"{counted(len(found), 'image')} not found as {'it' if len(found) == 1 else 'they'} should be{note}"
     return ContactSheet(title, sections, part.page, pages, len(found), part.side)
 
 

@@ -27,11 +27,14 @@ _INTERNAL = ("digest", "source_digest", "phash", "position", "raw", "id_hash")
 _HEADERS = {"label": "cause", "ProductId": "product", "PicName": "image", "in_gallery": "in the gallery"}
 #: Columns that come first if a frame has them.
 _FIRST = ("severity", "rule", "label")
+_RANKS = ("rank_drawn", "rank_service", "rank_whole")
 #: Columns that identify a kind of frame → the columns of it that people read. A finding's message repeats field and
 #: value; the totals of causes are in titles.
 _READ = (
     ({"rule", "message", "fix"}, ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")),
     ({"label", "family", "remedy", "count"}, ("run", "label", "family", "count", "share", "remedy")),
+    ({"rank_drawn", "rank_whole"}, ("PicName", "drawn", "service", "iou", "same", *_RANKS, "problem")),
+    ({"state_ours", "iou"}, ("PicName", "x1", "x2", "y1", "y2", "iou", "agree", "CategoryId", "category", "problem")),
     ({"cause", "code", "outcome"}, ("line", "ProductId", "PicName", "verdict", "rule", "cause", "code", "decision")),
 )
 #: Columns of names, which are not wrapped.
