@@ -232,11 +232,10 @@ class Runs(list[Run]):
         (early, late), still = progress_of(tally), counted(int(tally["backlog"].iloc[-1]), "open image")
         if len(self) == 1:
             return f"{self[0].sentence}; {still}"
-        went = "stayed at" if percent(early) == percent(late) else "rose to" if late > early else "fell to"
-        before = "" if went == "stayed at" else f" from {percent(early)}"
-        dates = f"{len(self):,} runs from {self[0].started_at[:10]} to {self[-1].started_at[:10]}"
-        success = f"first-time success {went.replace(' ', before + ' ')} {percent(late)} in the later half"
-        return f"{dates}: {success}; {still} at the end, {int(tally['backlog'].max()):,} at most"
+        before, after = percent(early), percent(late)
+        went = f"{'rose' if late > early else 'fell'} from {before} to {after}" if before != after else f"was {after}"
+        dates = f"{len(self):,} runs, {self[0].started_at[:10]} to {self[-1].started_at[:10]}"
+        return f"{dates}: first-time success {went}; {still} now, {int(tally['backlog'].max()):,} at most"
 
     def outcomes(self) -> pd.DataFrame:
         """Return one row per run; see `tally_outcomes`."""

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from PIL import Image
 
 from imgprep.core.files import naming_full_disk
-from imgprep.images.found import Fetched, Problem, Unfit
+from imgprep.images.found import NO_FILE, Fetched, Problem, Unfit
 from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright, upright_size
 from imgprep.look.probe import EOI, SOI, segments
@@ -55,7 +55,7 @@ def decide(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Recipe:
     """Return the recipe that brings an image within `limits`."""
     problem = facts.get("problem")
     if problem == Problem.MISSING or (facts.get("exists") is False and problem is None):
-        return Recipe("missing", facts.get("detail") or "no file with this name")
+        return Recipe("missing", facts.get("detail") or NO_FILE)
     if problem is not None:
         return Recipe("refused", f"{str(problem).replace('_', ' ')}: {facts.get('detail') or 'see facts'}")
     if not facts.get("width") or not facts.get("height") or not facts.get("format"):

@@ -30,6 +30,8 @@ class Problem(StrEnum):
 
 #: Largest file to read: far above the service's limit, but keeps a single file from filling memory.
 MAX_FILE_BYTES = 268_435_456
+#: Why an image that its folder lacks cannot be shown.
+NO_FILE = "no file with this name"
 
 
 class Unfit(Exception):

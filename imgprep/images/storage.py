@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import is_oss
-from imgprep.images.found import MAX_FILE_BYTES, Found, Problem, Source, Unfit, check_size, legal
+from imgprep.images.found import MAX_FILE_BYTES, NO_FILE, Found, Problem, Source, Unfit, check_size, legal
 from imgprep.images.names import is_windows_device
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Folder:
             if not inside:
                 raise Unfit(Problem.OUTSIDE_ROOT, "a link points outside the image folder; it was not followed")
         except (FileNotFoundError, NotADirectoryError):
-            raise Unfit(Problem.MISSING, "no file with this name") from None
+            raise Unfit(Problem.MISSING, NO_FILE) from None
         except ValueError:  # a lone surrogate or a NUL
             raise Unfit(Problem.MISSING, "no file can have this name") from None
         except OSError as error:
@@ -183,7 +183,7 @@ class Several:
                     raise
                 continue
             return _FoundIn(found.path, found.bytes, found.mtime_ns, found.digest, found.version, source=source)
-        raise Unfit(Problem.MISSING, "no file with this name")
+        raise Unfit(Problem.MISSING, NO_FILE)
 
     def read(self, found: Found) -> bytes:
         """Return the bytes of a file, or raise `Unfit`."""

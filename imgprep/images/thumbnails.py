@@ -28,6 +28,7 @@ _REASON = {
         for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
     },
 }
+EMPTY = "the file is empty (0 bytes)"
 _END_OF_JPEG = b"\xff\xd9"
 
 
@@ -61,7 +62,7 @@ def draw_thumb(data: bytes, *, side: int = 160, region: Region | None = None) ->
     """Return a thumbnail of the image in `data`; see `thumb_of`."""
     try:
         if not data:
-            return Thumb(why="the file is empty (0 bytes)")
+            return Thumb(why=EMPTY)
         return _small(data, side, region)
     except NotAnImage as error:
         return Thumb(why=_REASON.get(what := kind_of(data) or "", f"{what}, not an image" if what else str(error)))

@@ -14,6 +14,7 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.findings import Severity
 from imgprep.core.frames import records
+from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.text import shown
 from imgprep.images.found import Source
 from imgprep.images.storage import open_source
@@ -77,7 +78,8 @@ def write_feedback(
     root: str | os.PathLike[str],
     by: str = "folder",
     rules: Iterable[str] | None = None,
-    title: str = "Images that need another look",
+    title: str | None = None,
+    language: str | None = None,
 ) -> Path:
     """Write a fault sheet for photographers: each fault with its images and a one-line remedy.
 
@@ -94,8 +96,10 @@ def write_feedback(
         the whole match, names the group, such as ``^([a-z]+)-`` for the part before the first dash.
     rules : iterable of str, optional
         The rules whose faults to include; default: all.
-    title : str
-        The heading.
+    title : str, optional
+        The heading; default: "Images that need another look".
+    language : str, optional
+        ``en`` or ``zh``; default: the language of the current project.
 
     Returns
     -------
@@ -120,18 +124,20 @@ def write_feedback(
     wanted = set(FOR_PHOTOGRAPHERS) if rules is None else {rules} if isinstance(rules, str) else set(rules)
     if unknown := wanted - set(FOR_PHOTOGRAPHERS):
         raise ConfigError(f"feedback: {', '.join(sorted(unknown))}: not a rule about images; rules=None includes all")
-    group_of = _grouping(by)
+    t = texts(language or display_language())
+    group_of = _grouping(by, t)
     source = open_source(root)
     faults = findings[findings["rule"].isin(wanted) & (findings["severity"] != Severity.INFO)]
     faults = faults.drop_duplicates(["rule", "PicName", "ProductId"])
     faults = faults.assign(_group=[group_of(name) for name in faults["PicName"]])
-    groups = list(_groups(faults, source, by_folder=by == "folder"))
+    groups = list(_groups(faults, source, t, by_folder=by == "folder"))
     images = sum(group.images for group in groups)
-    page = template("feedback.html").render(title=shown(title), groups=groups, side=_SIDE, images=images)
+    heading = shown(title or t("Images that need another look"))
+    page = template("feedback.html", t.language).render(title=heading, groups=groups, side=_SIDE, images=images)
     return write_page(path, page)
 
 
-def _grouping(by: str) -> Callable[[object], str]:
+def _grouping(by: str, t: Texts) -> Callable[[object], str]:
     """Return a function that maps a PicName to the name of its group."""
     try:
         pattern = None if by == "folder" else re.compile(by)
@@ -140,35 +146,35 @@ def _grouping(by: str) -> Callable[[object], str]:
 
     def group_of(name: object) -> str:
         if not isinstance(name, str):
-            return "(products without an image)"
+            return t("(products without an image)")
         if pattern is None:
-            return name.rpartition("/")[0] or "(no folder)"
+            return name.rpartition("/")[0] or t("(no folder)")
         found = pattern.search(name)
-        return (found[1] if pattern.groups else found[0]) or "" if found else "(other names)"
+        return (found[1] if pattern.groups else found[0]) or "" if found else t("(other names)")
 
     return group_of
 
 
-def _groups(faults: pd.DataFrame, source: Source, *, by_folder: bool) -> Iterator[Group]:
+def _groups(faults: pd.DataFrame, source: Source, t: Texts, *, by_folder: bool) -> Iterator[Group]:
     for name, some in faults.groupby("_group", sort=True):
         above = f"{name}/" if by_folder else ""  # already in the heading
         sections, rest = [], []
         counts = some["rule"].value_counts()
         for rule in sorted(counts.index, key=lambda rule: (-counts[rule], rule)):
             rows = records(some[some["rule"] == rule].sort_values("PicName", kind="stable"))
-            fault, remedy = FOR_PHOTOGRAPHERS[rule]
-            cards = [_card(row, source, above) for row in rows[:SHOWN]]
+            fault, remedy = map(t, FOR_PHOTOGRAPHERS[rule])
+            cards = [_card(row, source, above, t) for row in rows[:SHOWN]]
             sections.append(Section(fault, len(rows), rows[0]["severity"], remedy, cards))
             if listed := rows[SHOWN : SHOWN + _LISTED]:
                 names = ", ".join(shown(_below(above, row["PicName"]), 80) for row in listed)
                 more = len(rows) - SHOWN - len(listed)
-                rest.append(f"{fault}: {names}{f' and {more:,} more' * bool(more)}")
+                rest.append(f"{fault}: {names}{t(' and {count} more', count=f'{more:,}') * bool(more)}")
         yield Group(shown(name), some["PicName"].nunique(), sections, rest)
 
 
-def _card(row: dict[str, Any], source: Source, above: str) -> Card:
+def _card(row: dict[str, Any], source: Source, above: str, t: Texts) -> Card:
     name = row["PicName"]
-    thumb = thumb_of(name, source, side=_SIDE) if isinstance(name, str) else Thumb(why="no image")
+    thumb = thumb_of(name, source, side=_SIDE) if isinstance(name, str) else Thumb(why=t("no image"))
     return Card(shown(_below(above, name), 300), shown(row["ProductId"], 80), size_text(thumb), thumb)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.text import percent, shown
-from imgprep.look.rules.book import title
+from imgprep.look.rules.book import named
 from imgprep.ship.report.causes import CAUSES
 from imgprep.show.template import template
 
@@ -43,8 +43,8 @@ _NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
 _WORDS = ("label", "family", "severity", "remedy", "outcome")
 #: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
 _LABELS = {cause.id: cause.label for cause in CAUSES}
-#: Text length, in characters, from which a column gets a minimum width.
-_LONG = 40
+#: Text lengths, in characters: from which a column gets a minimum width, and up to which it is not wrapped.
+_LONG, _SHORT = 40, 20
 
 
 def table_html(
@@ -94,10 +94,11 @@ def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
 
 
 def _kind(name: Any, column: pd.Series, texts: list[str]) -> str:
-    """Return the style of a column: number, name, long or none."""
+    """Return the style of a column: number, name, long, short or none."""
     if pd.api.types.is_numeric_dtype(column) and column.dtype not in ("bool", "boolean"):
         return "number"
-    return "name" if name in _NAMES else "long" if any(len(text) > _LONG for text in texts) else ""
+    longest = max(map(len, texts), default=0)
+    return "name" if name in _NAMES else "long" if longest > _LONG else "short" if longest <= _SHORT else ""
 
 
 def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
@@ -120,8 +121,8 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
         return shown(t(str(value)), CELL)
     if name == "fix":
         return shown(t.remedy(str(value)), CELL)
-    if name == "rule" and t.table and title(str(value), t) != value:
-        return f"{title(str(value), t)} ({value})"
+    if name == "rule":
+        return shown(named(str(value), t), CELL)
     if isinstance(value, (int, float)):
         return _number(str(name), value)
     if isinstance(value, pd.Timestamp) or name in _MOMENTS:

@@ -46,6 +46,8 @@ def figure_uri(figure: Figure) -> str:
 def _environment(language: str) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  heavy, and needed only for pages
 
+    from imgprep.look.rules.book import named  # noqa: PLC0415  likewise
+
     loader = PackageLoader("imgprep", "show/templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -53,4 +55,5 @@ def _environment(language: str) -> Environment:
     t = texts(language)
     environment.globals["t"] = t
     environment.filters |= {"number": lambda value: f"{int(value):,}", "counted": t.counted, "shown": shown}
+    environment.filters["rule"] = lambda rule_id: named(rule_id, t)
     return environment

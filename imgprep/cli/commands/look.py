@@ -68,7 +68,8 @@ def feedback(options: Namespace) -> int:
 
     require_ours(options.out)
     findings = _found(options)
-    write_feedback(findings, options.out, root=options.images, by=options.by, rules=options.rule)
+    language = settings_of(options).language
+    write_feedback(findings, options.out, root=options.images, by=options.by, rules=options.rule, language=language)
     show(summary(findings[findings["PicName"].notna()]), options.format)
     print(f"{options.out}: ready to print or mail; the file is self-contained", file=sys.stderr)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE

@@ -234,6 +234,9 @@ UNKNOWN_CAUSE = Cause(
     source="none",
 )
 
+#: Causes that another image or a new copy of it removes; the others of their family need other values.
+BY_IMAGE = frozenset({"image_missing", "rotated", "too_many_bytes", "bad_pixels", "bad_format"})
+
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 #: A row's key as quoted in a report: ``ProductId="1"``, ``PicName=a.jpg``.
 _NAMED = re.compile(r"""\b(ProductId|PicName)["']?\s*[=:]\s*(?:"[^"]*"|'[^']*'|[^\s,;"']+)""", re.IGNORECASE)

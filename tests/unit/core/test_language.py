@@ -15,12 +15,17 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.findings import Severity
 from imgprep.core.language import display_language, texts
 from imgprep.core.settings import LANGUAGES, Settings
+from imgprep.images.found import NO_FILE
+from imgprep.images.thumbnails import EMPTY
 from imgprep.look.rules.book import RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
 from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
 from imgprep.ship.report.match import Outcome
+from imgprep.ship.task_status import State
 from imgprep.shop import _TEMPLATE
+from imgprep.show import report_page
+from imgprep.show.feedback import FOR_PHOTOGRAPHERS
 from imgprep.show.tables import table_html
 from imgprep.show.template import _environment
 
@@ -75,7 +80,9 @@ def texts_in_tables():
         yield from (rule.what, plain(rule.remedy), getattr(rule, "where_url", ""))
     for cause in (*CAUSES, UNKNOWN_CAUSE):
         yield from (cause.label, cause.remedy)
-    yield from (*Family, *Severity, *Outcome, "leave it out", 'write "{value}"')
+    for pair in (*report_page._WHO.values(), *FOR_PHOTOGRAPHERS.values()):
+        yield from pair
+    yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
 
 
 @pytest.fixture(scope="module")
