@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_OUT ?= demo-out
+PROSE := docs imgprep notebooks data/README.md $(wildcard *.md)
 # With it, each of the several hundred processes that tests start would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -36,12 +37,13 @@ browser: $(READY)  ## find or install a Chromium for the browser tests
 	$(BIN)/python tests/browser/chromium.py
 
 test: check browser  ## everything CI runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p nbval.plugin --nbval tests/notebooks tests/browser notebooks tests/site tests/wire
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p tests.light -p nbval.plugin --nbval tests/notebooks tests/browser notebooks tests/site tests/wire
 
 proof: $(READY)  ## all cases of the long proofs, of which the tests run a sample
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'proof or hypothesis' --hypothesis-profile=proof tests/proof tests/unit tests/property tests/wire
 
-docs: $(READY)  ## build the site into docs/_build; broken links fail
+docs: $(READY)  ## build the site into docs/_build; broken links and misspelt words fail
+	$(BIN)/codespell $(PROSE)
 	$(BIN)/sphinx-build -W -n -q -b html docs docs/_build/html
 
 bench: $(READY)  ## measure what is fast beside what a user would use instead; figures stay in bench/results.json
@@ -54,4 +56,4 @@ lock:  ## choose versions anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --group docs --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements.lock
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(DEMO_OUT) docs/_build docs/reference fuzz-found fuzz-corpus .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_OUT) docs/_build docs/reference docs/notebooks fuzz-found fuzz-corpus .pytest_cache .mypy_cache .ruff_cache .hypothesis

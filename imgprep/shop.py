@@ -117,7 +117,7 @@ path = ""             # starts with a slash, does not end with one: /increment
 
 
 def shipped(name: str) -> Path:
-    """Return the path of ``data`` or ``notebooks``, the folders shipped with imgprep."""
+    """Return the path of a folder shipped with imgprep, such as ``notebooks``."""
     package = Path(str(resources.files("imgprep")))
     for folder in (package / "shipped" / name, package.parent / name):
         if folder.is_dir():

@@ -6,6 +6,7 @@ import logging
 import hypothesis
 import pytest
 
+import tests.light  # noqa: F401  before what imports jsonschema
 from imgprep.core import processes
 from imgprep.demo.history import make_history
 from imgprep.sandbox import sandbox as sandboxes

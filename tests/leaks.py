@@ -18,9 +18,9 @@ LOGGERS = (
     "alibabacloud_credentials",
 )
 LOGGERS += ("credentials", "darabonba", "Tea", "urllib3", "requests", "py.warnings")
-#: The secrets and tokens that a sandbox gives out.
+#: The secrets and tokens that a sandbox gives out. A picture in a notebook may contain these letters by chance.
 MARKS = ("sandbox-secret-", "CAIS")
-SHAPE = re.compile(r"sandbox-secret-[\w-]{20}|CAIS[\w-]{100}")
+SHAPE = re.compile(r"sandbox-secret-[\w-]{20}|(?<![\w+/])CAIS[\w-]{100}")
 #: The sandbox keeps its own key, for its next start.
 OWN_KEY = "key.json"
 REPRS_OF_A_KIND = 50

@@ -174,24 +174,26 @@ def say_findings(findings: pd.DataFrame, summary: pd.DataFrame, *, examples: int
 
     from imgprep.core.frames import records
 
+    kind = ["rule", "severity"]
+    heads: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for each in records(findings.groupby(kind, sort=False).head(examples)):
+        heads.setdefault((each["rule"], each["severity"]), []).append(each)
+    totals = findings.groupby(kind, sort=False)["fix"].agg(["size", "first"]).to_dict("index")
+    lines = []
     for rule in records(summary):
-        found = findings[(findings["rule"] == rule["rule"]) & (findings["severity"] == rule["severity"])]
+        key = rule["rule"], rule["severity"]
         head = Text.assemble((f"{rule['severity']:<8}", _STYLES[rule["severity"]]), (rule["rule"], "bold"))
-        say(head.append(f"  {counted(rule['count'], 'finding')}"))
-        for each in records(found.head(examples)):
+        lines.append(head.append(f"  {counted(rule['count'], 'finding')}"))
+        for each in heads[key]:
             where = [f"row {each['row']}" if each["row"] is not None else None, each["ProductId"], each["PicName"]]
             place = "  ".join(one_line(part, _VALUE) for part in where if part is not None)
-            say(
-                Text(
-                    f"    {place}: {one_line(each['message'], _SENTENCE)}"
-                    if place
-                    else f"    {one_line(each['message'], _SENTENCE)}"
-                )
-            )
-        if len(found) > examples:
-            say(Text(f"    and {len(found) - examples:,} more"))
-        if (fix := found["fix"].dropna()).any():
-            say(Text(f"    Fix: {one_line(fix.iloc[0], _SENTENCE)}", style="italic"))
+            message = one_line(each["message"], _SENTENCE)
+            lines.append(Text(f"    {place}: {message}" if place else f"    {message}"))
+        if (more := totals[key]["size"] - examples) > 0:
+            lines.append(Text(f"    and {more:,} more"))
+        if isinstance(fix := totals[key]["first"], str):
+            lines.append(Text(f"    Fix: {one_line(fix, _SENTENCE)}", style="italic"))
+    say(*lines)
 
 
 def unmatched_note(run: Any) -> str:

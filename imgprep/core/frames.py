@@ -53,6 +53,11 @@ class Table(pd.DataFrame):
         return table_html(self)
 
 
+def counts_records(catalogue: pd.DataFrame, name: str) -> bool:
+    """Return whether ``row`` or ``line`` numbers records; an export's own column of that name holds text."""
+    return name in catalogue.columns and not pd.api.types.is_string_dtype(catalogue[name])
+
+
 def as_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` as a `Table` that shares its data."""
     table = Table(frame)
@@ -158,5 +163,13 @@ def drain_to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as dicts of plain Python objects by column name, NA as None."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+    names = [str(name) for name in frame.columns]
+    columns = [_plain(column) for _, column in frame.items()]
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    values = column.tolist()  # plain already, except for the objects in a column of objects
+    if column.dtype == object:
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    return [None if absent else value for value, absent in zip(values, column.isna(), strict=True)]

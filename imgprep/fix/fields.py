@@ -10,9 +10,10 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import CatalogueError, ConfigError
+from imgprep.core.frames import counts_records
 from imgprep.core.text import counted
 from imgprep.look.rules.book import RULES
-from imgprep.look.rules.sheet import has_numbers, near_files
+from imgprep.look.rules.sheet import near_files
 
 #: Column → dtype in the log of fixes.
 LOG_COLUMNS: dict[str, str] = {
@@ -72,7 +73,7 @@ def apply_fixes(
             continue
         if rule.by_file and files is None:
             raise ConfigError(
-                f"findings: {counted(len(positions), 'fix is', 'fixes are')} file names ({rule.id}); "
+                f"findings: {counted(len(positions), 'fix needs', 'fixes need')} the file names ({rule.id}); "
                 "pass files=, as for check"
             )
         before = fixed[rule.field].iloc[positions].astype("str").reset_index(drop=True)
@@ -148,14 +149,14 @@ def _written(column: pd.Series[Any], positions: Any, values: Any) -> pd.Series[A
 def _log(catalogue: pd.DataFrame, changes: Sequence[pd.DataFrame]) -> pd.DataFrame:
     log = pd.concat(changes, ignore_index=True) if changes else pd.DataFrame(columns=list(LOG_COLUMNS))
     for name in ("row", "line"):
-        log[name] = catalogue[name].iloc[log["position"]].to_numpy() if has_numbers(catalogue, name) else pd.NA
+        log[name] = catalogue[name].iloc[log["position"]].to_numpy() if counts_records(catalogue, name) else pd.NA
     return log[list(LOG_COLUMNS)].astype(LOG_COLUMNS)
 
 
 def _positions(catalogue: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
     """Return findings with the position of their row, found by line, or by row, ProductId and PicName together."""
     keys = pd.DataFrame({"position": range(len(catalogue))})
-    on = ["line"] if has_numbers(catalogue, "line") else ["row", "ProductId", "PicName"]
+    on = ["line"] if counts_records(catalogue, "line") else ["row", "ProductId", "PicName"]
     for name in on:
         values = keys["position"] + 1 if name == "row" else pd.Series(pd.NA, index=keys.index)
         values = catalogue[name].reset_index(drop=True) if name in catalogue.columns else values

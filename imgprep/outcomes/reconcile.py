@@ -71,8 +71,8 @@ class Reconciliation:
         if self.overlap.empty:
             return self.compared
         same, other, ours, theirs = self.overlap["images"]
-        found = f"{same:,} of {counted(same + other + ours, 'image')} that our runs sent are in the gallery as sent"
-        return f"{found}; {other:,} with other values, {ours:,} missing, and {theirs:,} that our runs did not send"
+        found = f"{same:,} of {counted(same + other + ours, 'image')} are in the gallery as sent"
+        return f"{found}; {other:,} with other values, {ours:,} missing, {theirs:,} that we did not send"
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """Draw how the images of the runs and of the export overlap."""

@@ -74,7 +74,7 @@ class Review:
     findable: pd.DataFrame
     sources: pd.DataFrame
     better: pd.DataFrame
-    asked: str = "the gallery itself was not asked"
+    asked: str = "the gallery itself was not queried"
 
     def __post_init__(self) -> None:
         show_fields_as_tables(self)
@@ -188,7 +188,7 @@ def review(
         _findable(seen, imported, first),
         _sources(past, this_month, source),
         _better([run for run in past if _when(run) < first], this_month, tally_outcomes(past).set_index("run")),
-        *(f"asked on {check.at:%Y-%m-%d}: {check.sentence}" for check in asked[-1:]),
+        *(f"checked on {check.at:%Y-%m-%d}: {check.sentence}" for check in asked[-1:]),
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgprep.ship.report import entries as parse
-from imgprep.ship.report.causes import CauseTable
+from imgprep.ship.report.causes import CauseTable, with_custom
 from imgprep.ship.report.claims import Names
 from imgprep.ship.report.match import read_report
 
@@ -113,8 +113,8 @@ def tables(draw):
     return chunks
 
 
-def entries_of(chunks):
-    parser = parse.Parser(Names(pl.from_pandas(BATCH).with_row_index("line", offset=1)), CauseTable())
+def entries_of(chunks, batch=BATCH):
+    parser = parse.Parser(Names(pl.from_pandas(batch).with_row_index("line", offset=1)), CauseTable())
     return pl.concat([*(parser.chunk(chunk) for chunk in chunks), parser.rest()]), parser.sums
 
 
@@ -135,3 +135,106 @@ def test_the_table_most_reports_have_is_read_by_column():
         ("1,a.jpg,PicNotExist, the image is gone ", None, "1", "a.jpg", "PicNotExist", "the image is gone"),
         ("2,,E-1,", None, "2", None, "E-1", None),
     ]
+
+
+# Names that differ in digits from one another, from numbers, codes and words, and names of several words.
+NUMBERED = pd.DataFrame(
+    {
+        "OperationType": "ADD",
+        "ProductId": ["CL-1", "CL-2", "CL-34", "12", "E-7", "袋3", "4MB", "line 5", "p6.", "CL-1", "image"],
+        "PicName": [
+            "a1.jpg",
+            "a2.jpg",
+            "b/c3.jpg",
+            "a b4.jpg",
+            "CL-2",
+            "x5",
+            "袋1.jpg",
+            "a1.jpg",
+            "row6.png",
+            None,
+            "a.jpg",
+        ],
+    }
+)
+LETTERS = st.sampled_from(
+    [
+        "CL-{}",
+        "CL-{}{}",
+        "a{}.jpg",
+        "a{}.jpg.",
+        "b/c{}.jpg",
+        "x/a{}.jpg",
+        "z{}.png",
+        "x{}",
+        "{}",
+        "{}{}",
+        "E-{}",
+        "{}MB",
+    ]
+    + [
+        "袋{}",
+        "袋{}.jpg",
+        "图a{}.jpg不存在",
+        "a b{}.jpg",
+        "p{}.",
+        "row{}.png",
+        "line {}",
+        "lines {}, {}",
+        "row{}",
+        "第{}行",
+    ]
+    + [
+        "ProductId=CL-{}",
+        'PicName: "a{}.jpg"',
+        "product CL-{}:",
+        "image",
+        "a.jpg",
+        "PicNotExist",
+        "{} failed",
+        "total {}",
+    ]
+    + ["#", "{{", '"', "\ufeff", "\t", "\x1c", "\xa0", "no names", "error:", "失败", "over {} MB", "id {}", "code {}"]
+)
+DIGITS = st.sampled_from("123456")
+
+
+@st.composite
+def sentences(draw):
+    """Lines of a few forms that differ only in digits."""
+    lines = []
+    for words in draw(st.lists(st.lists(LETTERS, min_size=1, max_size=4), min_size=1, max_size=3)):
+        form = draw(st.sampled_from([" ", " ", ", ", ": "])).join(words)
+        for _ in range(draw(st.integers(1, 6))):
+            lines.append(form.format(*(draw(DIGITS) for _ in range(form.count("{}")))))
+    return "\n".join(draw(st.permutations(lines))).encode()
+
+
+@given(st.lists(sentences(), min_size=1, max_size=2))
+def test_sentences_that_differ_in_digits_are_read_as_each_by_itself(chunks):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parse, "_MANY", 2)
+        alike = entries_of(chunks, NUMBERED)
+        patch.setattr(parse.Parser, "_alike", lambda *_: None)
+        apart = entries_of(chunks, NUMBERED)
+    pl.testing.assert_frame_equal(alike[0], apart[0])
+    assert alike[1] == apart[1]
+
+
+def test_most_reports_in_sentences_are_parsed_once_for_many_lines(monkeypatch):
+    parser = parse.Parser(Names(pl.from_pandas(NUMBERED).with_row_index("line", offset=1)), CauseTable())
+    monkeypatch.setattr(parse, "_MANY", 2)
+    monkeypatch.delattr(parse.Parser, "_lines")
+    found = parser.chunk(b" CL-1 a1.jpg: PicNotExist, see E-8\n CL-1 a2.jpg: PicNotExist, see E-9")
+    assert found.rows()[1] == (
+        *(" CL-1 a2.jpg: PicNotExist, see E-9", None, "CL-1", "a2.jpg", "PicNotExist"),
+        "CL-1 a2.jpg: PicNotExist, see E-9",
+    )
+
+
+@pytest.mark.parametrize("phrases", [[], ["over [2-4] m"], ["code 7"], [r"(a)b\\1"], ["\\x31"]])
+def test_texts_that_differ_in_digits_share_a_cause_unless_a_phrase_names_them(phrases):
+    table = with_custom([{"id": "own", "phrases": phrases}], "here")
+    for text in ("over 4 m", "over 3 m", "code 7", "code 9", "image 123 of 4MB", "ab1", "图片 5 不存在"):
+        alike = text.translate(dict.fromkeys(map(ord, table.alike_digits), "0"))
+        assert table.classify(None, alike).id == table.classify(None, text).id

@@ -1,4 +1,4 @@
-"""The site builds without a warning or a broken link."""
+"""The site builds without a warning or a broken link, and its words are spelt correctly."""
 
 import subprocess
 import sys
@@ -14,3 +14,13 @@ def test_the_site_builds_without_a_warning(tmp_path):
     reference = "".join(page.read_text(encoding="utf-8") for page in (tmp_path / "html" / "reference").glob("*.html"))
     assert 'id="imgprep.load_catalogue"' in reference
     assert "imgprep upload" in reference
+    notebook = (tmp_path / "html" / "notebooks" / "00_quickstart.html").read_text(encoding="utf-8")
+    assert "<img" in notebook, "the notebook's pictures are not shown"
+
+
+def test_no_word_of_the_documentation_is_misspelt():
+    prose = ["docs", "imgprep", "notebooks", "data/README.md", *(page.name for page in DOCS.parent.glob("*.md"))]
+    found = subprocess.run(
+        [sys.executable, "-m", "codespell_lib", *prose], cwd=DOCS.parent, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout + found.stderr

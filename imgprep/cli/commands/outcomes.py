@@ -90,7 +90,7 @@ def calibrate(options: Namespace) -> int:
         )
     found = ask(settings, apart=options.apart, confirm=options.yes, only_clean=options.clean)
     if found is None:
-        print("nothing of an interrupted calibration is left", file=sys.stderr)
+        print("no interrupted calibration to clean up", file=sys.stderr)
         return ExitCode.FINE
     columns = ["point", "answer", "meaning", "evidence"]
     answers = found.answers

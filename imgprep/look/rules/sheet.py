@@ -12,7 +12,7 @@ import polars as pl
 
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, INT_ATTRS, STR_ATTRS, Operation, Service
-from imgprep.core.frames import to_polars, twice
+from imgprep.core.frames import counts_records, to_polars, twice
 from imgprep.core.regions import EDGES, Region, RegionState, scaled_edges, wire_edges, wire_text
 from imgprep.load.image_names import IMAGE_URL
 from imgprep.load.left_out import LEFT_OUT, LEFT_OUT_REASONS
@@ -308,7 +308,7 @@ def sheet_rows(
 
 def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
     """Return ``row``, ``line`` and the fields of increment.meta as text, null if absent."""
-    keys = [name for name in ("row", "line") if has_numbers(catalogue, name)]
+    keys = [name for name in ("row", "line") if counts_records(catalogue, name)]
     beside = [name for name in (LEFT_OUT, IMAGE_URL) if name in catalogue.columns]
     present = [name for name in FIELD_NAMES if name in catalogue.columns]
     part = catalogue[[*keys, *present, *beside]]
@@ -344,11 +344,6 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
     return rows.select(
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("_i"), "row", "line", *FIELD_NAMES, "left_out", "url"
     )
-
-
-def has_numbers(catalogue: pd.DataFrame, name: str) -> bool:
-    """Return whether a column numbers rows or lines; text named ``line`` is the shop's own, such as a product line."""
-    return name in catalogue.columns and (name == "row" or pd.api.types.is_numeric_dtype(catalogue[name]))
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[str]:

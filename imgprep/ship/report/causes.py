@@ -256,6 +256,10 @@ class CauseTable:
         ]
         # Codes are nearly always single words, and looking up the words of a text is many times faster than a search.
         self._only_words = all(_WORD.fullmatch(code) for cause in self.causes for code in cause.codes)
+        #: Digits that no phrase tells from 0, so that texts which differ only in them have the same cause.
+        self.alike_digits = _alike_digits([pattern.pattern for _, pattern in self._phrases])
+        #: Whether digits decide if a word is a code.
+        self.has_digits = any(map(str.isdigit, "".join(self._by_code)))
         codes = sorted((code for cause in self.causes for code in cause.codes), key=len, reverse=True)
         # Chinese characters may be adjacent to a code, although they count as word characters.
         self._any_code = re.compile(rf"(?<![A-Za-z0-9_])({'|'.join(map(re.escape, codes))})(?![A-Za-z0-9_])", re.I)
@@ -305,6 +309,12 @@ class CauseTable:
         return pd.DataFrame(
             rows.values(), columns=["cause", "label", "family", "remedy", "codes", "source"], dtype="str"
         )
+
+
+def _alike_digits(patterns: list[str]) -> tuple[str, ...]:
+    """Return the digits that no pattern names, except in a count of repetitions; none if one may have a range."""
+    text = re.sub(r"\{[0-9,]*\}", "", " ".join(patterns))
+    return () if re.search(r"[0-9]-|-[0-9]|\\[xuUN]", text) else tuple(sorted(set("123456789") - set(text)))
 
 
 _KEYS = ("id", "label", "family", "remedy", "codes", "phrases")

@@ -133,6 +133,20 @@ class Found:
         return bool(self.numbers or self.ids or self.pics or self.doubtful)
 
 
+#: Where a text has something, as positions of its start and end.
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where lines of text that differ only in digits have the names of a product and an image."""
+
+    ProductId: Span | None
+    PicName: Span | None
+    #: Words with digits, and whether each is a PicName and a ProductId: with other answers, a line is another matter.
+    words: dict[Span, tuple[bool, bool]]
+
+
 class Names:
     """The names and numbers of a batch's lines (``line, ProductId, PicName``); each index is built on first use."""
 
@@ -144,12 +158,12 @@ class Names:
     @cached_property
     def ids(self) -> frozenset[str]:
         """Every ProductId."""
-        return frozenset(self._lines["ProductId"].drop_nulls())
+        return frozenset(self._lines["ProductId"].drop_nulls().to_list())
 
     @cached_property
     def pics(self) -> frozenset[str]:
         """Every PicName."""
-        return frozenset(self._lines["PicName"].drop_nulls())
+        return frozenset(self._lines["PicName"].drop_nulls().to_list())
 
     @cached_property
     def _owners(self) -> dict[str, list[str]]:
@@ -175,7 +189,9 @@ class Names:
     def _broken(self) -> dict[str, list[str]]:
         """First token → the names that start with it and have several tokens, longest first."""
         found: dict[str, list[str]] = {}
-        for name in sorted(self.pics | self.ids, key=len, reverse=True):
+        names = pl.concat([self._lines["PicName"], self._lines["ProductId"]]).drop_nulls()
+        unusual = names.filter(names.str.contains("[^A-Za-z0-9_.-]")).unique(maintain_order=True)
+        for name in sorted(unusual, key=len, reverse=True):
             first = _TOKEN.search(name)
             if first and first.group() != name:
                 found.setdefault(first.group(), []).append(name)
@@ -263,6 +279,44 @@ class Names:
                 return
         if _IMAGE.search(stripped):
             yield stripped, start, end
+
+    def places(self, text: str) -> Places | None:
+        """Return where a text names a product or an image; None if anything but its names decides what it reports."""
+        found = self.in_text(text)
+        if not found or found.numbers or found.doubtful or _PAIR.search(text):
+            return None
+        words: dict[Span, tuple[bool, bool]] = {}
+        ids: list[Span] = []
+        pics: list[Span] = []
+        for token in _TOKEN.finditer(text):
+            whole, start = token.group(), token.start()
+            spans = [(start, start + len(word)) for word in dict.fromkeys((whole, whole.rstrip(_STOPS)))]
+            known = [(span, text[slice(*span)]) for span in spans]
+            if whole in self._broken:
+                return None
+            if any(map(str.isdigit, whole)):
+                if not whole.isascii() or "/" in whole or known[-1][1].isdecimal():
+                    return None
+                words |= {span: (word in self.pics, word in self.ids) for span, word in known}
+            name = next((span for span, word in known if word in self), None)
+            if name is not None:
+                (pics if text[slice(*name)] in self.pics else ids).append(name)
+            elif _IMAGE.search(known[-1][1]):
+                pics.append(spans[-1])
+        if [text[slice(*span)] for span in (*ids, *pics)] != [*found.ids, *found.pics] or max(len(ids), len(pics)) > 1:
+            return None
+        return Places(next(iter(ids), None), next(iter(pics), None), words)
+
+    def at_places(self, texts: Sequence[str], places: Places) -> list[bool]:
+        """Return which texts, equal to one another but for their digits, have their names at these places."""
+        fits = [True] * len(texts)
+        for (start, end), (is_pic, is_id) in places.words.items():
+            words = [text[start:end] for text in texts]
+            for names, wanted in ((self.pics, is_pic), (self.ids, is_id)):
+                if names.issuperset(words) if wanted else names.isdisjoint(words):
+                    continue
+                fits = [fit and (word in names) is wanted for fit, word in zip(fits, words, strict=True)]
+        return fits
 
     def numbers(self, text: str) -> list[int]:
         """Return the line numbers in a text such as ``3, 5-7``; ranges are cut one beyond the batch's last line."""

@@ -18,7 +18,18 @@ import pyarrow as pa
 
 from imgprep.core.frames import storable
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable
-from imgprep.ship.report.claims import ENTRY_SCHEMA, KEYS, RAW_MAX, Claim, Found, Names, known_end, list_role, role_of
+from imgprep.ship.report.claims import (
+    ENTRY_SCHEMA,
+    KEYS,
+    RAW_MAX,
+    Claim,
+    Found,
+    Names,
+    Span,
+    known_end,
+    list_role,
+    role_of,
+)
 
 #: Separators between names in one cell.
 _BETWEEN_NAMES = [",", ";", "|", "、", "，", "；", "/", "\n"]
@@ -59,7 +70,7 @@ class Parser:
             return plain
         if self._table is not None:
             return _frame(self._rows(self._table.rows(text), self._table))
-        return _frame(self._lines(text))
+        return self._sentences(text)
 
     def rest(self) -> pl.DataFrame:
         """Return the entries in an incomplete row at the end of the last chunk."""
@@ -80,12 +91,58 @@ class Parser:
                 entries = entries.with_columns(lists).explode(column)
         return entries
 
+    def _sentences(self, text: str) -> pl.DataFrame:
+        """Return the entries in lines of text; of many lines that differ only in digits, only one is parsed."""
+        lines = _split(text)
+        alike: dict[bytes, list[int]] = {}
+        for at, shape in enumerate("\n".join(lines).encode().translate(_WITHOUT_DIGITS).split(b"\n")):
+            alike.setdefault(shape, []).append(at)
+        found = [self._alike(lines, at) for at in alike.values() if len(at) >= _MANY]
+        parts = [part for part in found if part is not None]
+        if not parts:
+            return _frame(self._lines(text))
+        read = pl.concat([part["place"] for part in parts]).sort().to_list()
+        rest: list[dict[str, Any]] = []
+        where: list[int] = []
+        for at in sorted(set(range(len(lines))).difference(read)):
+            self._begun = self._begun or at > read[0]
+            rest += self._lines(lines[at])
+            where += [at] * (len(rest) - len(where))
+        self._begun = True
+        parts.append(_frame(rest).with_columns(pl.Series("place", where, pl.UInt32)))
+        return pl.concat(parts).sort("place", maintain_order=True).drop("place")
+
+    def _alike(self, lines: list[str], at: list[int]) -> pl.DataFrame | None:
+        """Return the entries in lines that differ only in digits, with their places; None if digits decide more."""
+        first = lines[at[0]]
+        text = first.strip()
+        if first.lstrip(_BEFORE).startswith(("{", '"')) or text.startswith("#") or self._causes.has_digits:
+            return None
+        if not text or (places := self._names.places(first)) is None:
+            return None
+        texts = [lines[place] for place in at]
+        fits = self._names.at_places(texts, places)
+        frame = pl.DataFrame({"raw": texts, "place": pl.Series(at, dtype=pl.UInt32)})
+        begin = len(first) - len(first.lstrip())
+
+        def part(span: Span | None) -> pl.Expr:
+            return pl.lit(None, pl.String) if span is None else pl.col("raw").str.slice(span[0], span[1] - span[0])
+
+        return frame.filter(pl.Series(fits)).select(
+            pl.col("raw").str.head(RAW_MAX),
+            pl.lit(None, pl.Int64).alias("at"),
+            part(places.ProductId).alias("ProductId"),
+            part(places.PicName).alias("PicName"),
+            pl.lit(self._causes.find_code(first), pl.String).alias("code"),
+            part((begin, begin + len(text))).alias("message"),
+            "place",
+        )
+
     def _lines(self, text: str) -> Iterator[dict[str, Any]]:
-        # Not splitlines, because U+2028 and similar characters may occur within a line of JSON.
-        for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        for line in _split(text):
             if not line.strip():
                 continue
-            start = line.lstrip("\ufeff\t [,")
+            start = line.lstrip(_BEFORE)
             if start.startswith(("{", '"')):
                 try:
                     item = json.loads(line.strip().rstrip(","))
@@ -264,6 +321,18 @@ class Parser:
         return entry
 
 
+#: Characters that may precede an item of JSON.
+_BEFORE = "\ufeff\t [,"
+_WITHOUT_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+#: Least number of lines that differ only in digits for which comparing them costs less than parsing each.
+_MANY = 8
+
+
+def _split(text: str) -> list[str]:
+    # Not splitlines, because U+2028 and similar characters may occur within a line of JSON.
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 def _parts_of(claim: Claim) -> dict[str, Any]:
     return {role: value for role, value in zip(("at", "ProductId", "PicName"), claim, strict=True) if value is not None}
 
@@ -376,8 +445,8 @@ _DELIMITERS = ("\t", ",", ";", "|")
 _LOOKED_AT = 50
 #: Maximum length of a row, in characters, if a chunk ends within a quoted cell.
 _OPEN_MAX = 1024 * 1024
-#: A character that a row by itself does not have: a quote, or a control character that Python takes for white space.
-_NOT_PLAIN = re.compile('["\x00-\x08\x0b-\x1f\x7f]')
+#: What a row by itself does not have: a quote, or a control character that Python takes for white space.
+_NOT_PLAIN = bytes([*range(9), *range(11, 32), ord('"'), 127])
 #: Most texts without a digit in a column, such as codes, that are compared with the names of columns.
 _TITLES = 1_000
 
@@ -433,33 +502,36 @@ class Table:
         repeated = len(places) < sum(map(bool, self.roles))
         if not named or "code" not in places or "at" in places or repeated:
             return None
-        if self._open or not self._header or _NOT_PLAIN.search(text):
+        # Deleting them takes a sixth of the time of a search by pattern.
+        if self._open or not self._header or len(data := text.encode()) > len(data.translate(None, _NOT_PLAIN)):
             return None
-        raw = pl.Series("raw", [text]).str.split("\n").explode()
-        raw = raw.filter((raw != "") & (raw != self.delimiter.join(self._header)))
-        if (raw.str.count_matches(self.delimiter, literal=True) != len(self.roles) - 1).any():
+        raw = pl.read_lines(io.BytesIO(data), name="raw")["raw"]
+        rows = raw.filter((raw != "") & (raw != self.delimiter.join(self._header)))
+        if not len(rows) or (rows.str.count_matches(self.delimiter, literal=True) != len(self.roles) - 1).any():
             return None
-        cell = pl.col("raw").str.split_exact(self.delimiter, len(self.roles) - 1).struct
-        cells = raw.to_frame().select(
-            "raw", *(cell.field(f"field_{at}").alias(str(at)) for at in range(len(self.roles)))
-        )
+        if len(rows) < len(raw):
+            data = rows.str.join("\n").item().encode()
+        names = [str(at) for at in range(len(self.roles))]
+        cells = pl.read_csv(
+            data, separator=self.delimiter, has_header=False, new_columns=names, infer_schema=False, quote_char=None
+        ).with_columns(rows)
         # As `is_header` asks; the name of a column has no digit.
-        for at in range(len(self.roles) // 2 + 1):
-            titles = cells[str(at)].filter(~cells[str(at)].str.contains("[0-9]")).unique()
+        for name in names[: len(self.roles) // 2 + 1]:
+            titles = cells[name].filter(~cells[name].str.contains("[0-9]")).unique()
             if len(titles) > _TITLES or any(map(role_of, titles)):
                 return None
         found = {role: pl.col(str(places[role])) for role in ENTRY_SCHEMA if role in places}
-        trimmed = {role: part.str.strip_chars() for role, part in found.items()}
+        code = found["code"].str.strip_chars()
         other = pl.col("raw").str.contains(r"^(?:#|\s*\{)") | ~pl.col("raw").str.contains("[A-Za-z0-9]")
-        other |= pl.any_horizontal(found[role] != trimmed[role] for role in named)
-        other |= (trimmed["code"] == "") | pl.all_horizontal(found[role] == "" for role in named)
+        other |= pl.any_horizontal(found[role] != found[role].str.strip_chars() for role in named)
+        other |= (code.fill_null("") == "") | pl.all_horizontal(found[role].is_null() for role in named)
         if cells.select(other.any()).item():
             return None
-        filled = {role: pl.when(part != "").then(part) for role, part in trimmed.items()}
-        return cells.select(
-            filled.get(role, pl.lit(None)).cast(kind).alias(role) if role != "raw" else pl.col("raw").str.head(RAW_MAX)
-            for role, kind in ENTRY_SCHEMA.items()
-        )
+        found |= {"code": code, "raw": pl.col("raw").str.head(RAW_MAX)}
+        if "message" in found:
+            message = found["message"].str.strip_chars()
+            found["message"] = pl.when(message != "").then(message)
+        return cells.select(found.get(role, pl.lit(None)).cast(kind).alias(role) for role, kind in ENTRY_SCHEMA.items())
 
     def is_header(self, cells: list[str]) -> bool:
         """Return whether a row names columns: the table's columns again, or new ones that apply from here on."""

@@ -317,6 +317,7 @@ def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
     if bare.any():
         whole = [_without_names(*row) for row in rows.filter(bare).select("raw", "ProductId", "PicName").iter_rows()]
         texts = texts.with_columns(texts["message"].scatter(bare.arg_true(), whole))
+    texts = texts.select(pl.col("message").str.replace_many(dict.fromkeys(table.alike_digits, "0")))
     kinds = texts.unique()
     found = kinds.with_columns(pl.Series("cause", [table.classify(None, text).id for text in kinds["message"]]))
     named = texts.join(found, on="message", how="left", maintain_order="left")["cause"]

@@ -1,10 +1,11 @@
 """Frames keep their types between pandas and polars, and what is attached survives pandas' own steps."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from imgprep.core.findings import FINDING_COLUMNS, findings_frame
-from imgprep.core.frames import attach, detached, storable, to_pandas, to_polars
+from imgprep.core.frames import attach, detached, records, storable, to_pandas, to_polars
 
 
 @pytest.fixture
@@ -35,6 +36,16 @@ def test_detached_frames_can_be_written(frame, tmp_path):
     detached(frame).to_parquet(tmp_path / "x.parquet")
     assert "findings" in frame.attrs
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "x.parquet"), detached(frame))
+
+
+def test_records_are_plain_python_objects_without_na(frame):
+    frame["share"] = [0.5, float("nan")]
+    frame["any"] = pd.Series([np.int64(3), ["a"]], dtype=object)
+    first, second = records(frame)
+    assert first == {"text": "007", "number": 2**53 + 1, "flag": True, "share": 0.5, "any": 3}
+    assert [type(value) for value in first.values()] == [str, int, bool, float, int]
+    assert second == {"text": None, "number": None, "flag": None, "share": None, "any": ["a"]}
+    assert records(frame.iloc[:0]) == []
 
 
 def test_findings_have_every_column_in_its_type():

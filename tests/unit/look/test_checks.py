@@ -543,13 +543,12 @@ def test_fixes_are_mechanical_logged_and_taken_back():
         undo_fixes(shop, log)
 
 
-def test_a_shops_own_column_named_line_numbers_no_lines():
-    shop = rows({"PicName": "/a.jpg"}, {"PicName": "b.jpg"}).assign(row=[5, 6], line=["1", "Basic"])
+def test_an_export_with_its_own_column_line_is_checked_and_fixed_by_row():
+    shop = rows({"PicName": "/a.jpg"}, {"PicName": "b.jpg"}).assign(line=["Outlet", "7"])
     found = check(shop)
-    assert found["line"].isna().all() and found["row"].notna().any()
+    assert found["line"].isna().all()
     fixed, log = apply_fixes(shop, found)
-    assert fixed["PicName"].tolist() == ["a.jpg", "b.jpg"]
-    assert log["row"].tolist() == [5] and log["line"].isna().all()
+    assert fixed["PicName"].tolist() == ["a.jpg", "b.jpg"] and log["line"].isna().all()
 
 
 def test_each_fix_can_be_taken_back_alone_and_the_others_stay():
