@@ -136,7 +136,7 @@ REGIONS = pd.DataFrame(
 def test_where_subjects_lie_is_a_share_of_the_regions():
     heat = tally_region_places(REGIONS, cells=4)
     assert (heat == 0.5).all().all() and heat.attrs["regions"] == 2
-    assert plot_region_places(heat).get_title() == "Where subjects lie, 2 regions"
+    assert plot_region_places(heat).get_title() == "2 regions, centred at 50 % of the width and 50 % of the height"
 
 
 def test_how_much_regions_cover_counts_each_once():
