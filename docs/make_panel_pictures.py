@@ -117,7 +117,8 @@ def keep(pictures: Path) -> None:
     """Copy the chosen pictures to the documentation, with a palette, which takes a third of the space."""
     for name in CHOSEN:
         with Image.open(pictures / f"{name}.png") as image:
-            image.convert("RGB").quantize(128).save(IMAGES / f"panel-{name}.png", optimize=True)
+            palette = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)  # keeps rare colours, as of boxes
+            palette.save(IMAGES / f"panel-{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
