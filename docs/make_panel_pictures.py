@@ -12,8 +12,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import imgprep
@@ -114,11 +112,9 @@ def photograph(folder: Path) -> None:
 
 
 def keep(pictures: Path) -> None:
-    """Copy the chosen pictures to the documentation, with a palette, which takes a third of the space."""
+    """Copy the chosen pictures to the documentation; a palette would lose the colours of boxes."""
     for name in CHOSEN:
-        with Image.open(pictures / f"{name}.png") as image:
-            palette = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)  # keeps rare colours, as of boxes
-            palette.save(IMAGES / f"panel-{name}.png", optimize=True)
+        shutil.copyfile(pictures / f"{name}.png", IMAGES / f"panel-{name}.png")
 
 
 if __name__ == "__main__":
