@@ -21,6 +21,7 @@ from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
 from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
 from imgprep.demo.history import make_history
+from imgprep.demo.notebook_inputs import fill_practice
 from imgprep.demo.shop import PART, demo_shop
 from imgprep.draw.store import RegionStore
 from imgprep.load.catalogue import load_catalogue
@@ -34,6 +35,7 @@ from imgprep.outcomes.service_regions import service_regions
 from imgprep.outcomes.tallies import (
     tally_by,
     tally_causes,
+    tally_durations,
     tally_failure_changes,
     tally_flow,
     tally_outcomes,
@@ -45,12 +47,15 @@ from imgprep.outcomes.what_if import what_if
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
+from imgprep.plan.preview import estimate, estimate_sentence
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.gallery import kept_export, own_runs, project_state, runs_of
 from imgprep.ship.preflight import preflight
 from imgprep.ship.run import Run, load_runs
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
+from imgprep.show.feedback import write_feedback
+from imgprep.show.template import Page
 
 if TYPE_CHECKING:
     from imgprep.draw.annotator.widget import RegionAnnotator
@@ -111,7 +116,7 @@ path = ""             # starts with a slash, does not end with one: /increment
 
 
 def shipped(name: str) -> Path:
-    """Return the path of ``data`` or ``notebooks``, the folders shipped with imgprep."""
+    """Return the path of a folder shipped with imgprep, such as ``notebooks``."""
     package = Path(str(resources.files("imgprep")))
     for folder in (package / "shipped" / name, package.parent / name):
         if folder.is_dir():
@@ -243,7 +248,7 @@ class Runs(list[Run]):
         """Compare what `check` predicted with what happened; see `tally_predictions`."""
         return tally_predictions(self)
 
-    def review(self, month: str | None = None, *, source: str = "source") -> Review:
+    def review(self, month: str | None = None, *, source: str = "") -> Review:
         """Return the review of a month; see `review`."""
         return review(self, month, source=source)
 
@@ -328,11 +333,34 @@ class Project:
         files = None if facts is None else match_names(catalogue, self.images)
         return check(catalogue, facts, regions=self._drawn(), files=files, **self.settings.rules)
 
+    def files(self, catalogue: pd.DataFrame) -> pd.DataFrame:
+        """Return each image name of the catalogue beside its file, and the files that no row names.
+
+        See `match_names` for the columns.
+        """
+        return match_names(catalogue, self.images)
+
+    def feedback(self, findings: pd.DataFrame, *, by: str = "folder") -> Page:
+        """Write the fault sheet for photographers, ``imgprep-work/feedback.html``; a notebook shows it.
+
+        See `write_feedback`; `by` is a regular expression or ``folder``.
+        """
+        return Page(write_feedback(findings, self.work / "feedback.html", root=self.images, by=by))
+
     def annotate(self, catalogue: pd.DataFrame, *, who: str | None = None, **options: Any) -> RegionAnnotator:
         """Return the annotator on the catalogue's images and the project's regions. See `RegionAnnotator`."""
         from imgprep.draw.annotator.widget import RegionAnnotator  # noqa: PLC0415  widgets are for notebooks
 
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
+
+    def practise(self, *, who: str | None = None, file: str | Path = "") -> RegionStore:
+        """Return a new store to practise on, with the project's regions or those in `file`, and suggestions.
+
+        Each suggestion is noted with the fate that the region gives it. For the demo shop, the regions are its own.
+        """
+        store = RegionStore(Path(tempfile.mkdtemp(dir=self.work)) / "practice.sqlite", who=who)
+        fill_practice(store, self.settings, file)
+        return store
 
     def store(self, *, who: str | None = None) -> RegionStore:
         """Open the project's regions; `who` is stored as the author of each decision. See `RegionStore`."""
@@ -390,6 +418,12 @@ class Project:
                 executor=executor,
                 progress=progress,
             )
+
+    def cost(self, built: Built) -> str:
+        """Return in words what sending a batch takes: lines, images, and time by quota and by own runs."""
+        # A sandbox's pace says nothing about the service's.
+        own = [run for run in own_runs(load_runs(self.settings.runs), self.settings) if not run.is_sandbox]
+        return estimate_sentence(estimate(built.plan, built.facts, durations=tally_durations(own)))
 
     def rehearse(self, built: Built | str | Path, *, progress: bool = True, **switches: Any) -> Run:
         """Ship a batch to a new sandbox on this machine, and return the ended run.

@@ -73,6 +73,7 @@ STEPS: dict[str, dict[str, str]] = {
     "Start": {
         "demo": "imgprep demo --out demo-out",
         "init": "imgprep init my-shop",
+        "lab": "imgprep lab --project my-shop",
         "week": "imgprep week --delete-missing",
         "completion": 'eval "$(imgprep completion bash)"',
     },
@@ -133,7 +134,7 @@ OLD_DAYS = 90.0
 _CHANGE = "the instance's name, to confirm a change of the outcomes of a run that has ended"
 _STALE = "send the batch although the gallery has changed since it was planned"
 _REQUESTS = "the number of requests, to confirm more than 1,000"
-REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
+REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better", "searched", "findings")
 
 
 def root(text: str) -> Path | str:
@@ -281,6 +282,8 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
     init = command("init", "plan", "Create a project folder: imgprep.toml and the notebooks.")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
+    lab = command("lab", "plan", "Open JupyterLab on the project's start page, which says which notebook is for what.")
+    lab.add_argument("jupyter", nargs="*", metavar="OPTION", help="options of `jupyter lab`, after --")
 
     text = "Check every row and every image against the service's rules."
     check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth, has.cluster)
@@ -471,9 +474,9 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    text = "Ask the gallery whether it holds images as sent; settle unknown lines."
+    text = "Check whether the gallery holds the images as sent; settle unknown lines."
     verify = command("verify", "outcomes", text, has.cloud, has.runs)
-    text = "number of held images to ask about, or all (default: enough to find the margin with the confidence)"
+    text = "number of held images to check, or all (default: enough to find the margin with the confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
     verify.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
     text = "share of images not held as sent that the sample detects with this confidence (default: 0.01)"
@@ -501,16 +504,16 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 
     text = "Show why a product is found or not: its history over all runs."
     trace = command("trace", "outcomes", text, has.cloud, has.runs)
-    trace.add_argument("--ask", action="store_true", help="also ask the gallery about each image, now")
+    trace.add_argument("--ask", action="store_true", help="also query the gallery for each image")
     trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
 
     text = "Show a month in numbers: how much of the catalogue can be found, what fails, what improved."
     review = command("review", "outcomes", text, has.runs)
     review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
-    text = "column that names an image's source (default: source)"
-    review.add_argument("--source", default="source", metavar="COLUMN", help=text)
+    text = "column that names an image's source (default: source, photographer or supplier)"
+    review.add_argument("--source", default="", metavar="COLUMN", help=text)
     review.add_argument("--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help="the table to show")
-    review.add_argument("--html", type=Path, metavar="FILE", help="write the page here, with its charts")
+    review.add_argument("--html", type=Path, metavar="FILE", help="write the page here")
 
 
 def _rest(command: Callable[..., Parser], has: _Shared) -> None:
@@ -523,9 +526,9 @@ def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     adopt.add_argument("task", metavar="TASK", help="the task's id, from `imgprep tasks`")
     dump = command("dump", "ship", "Export the gallery's content to a file for build --known.", has.cloud)
     dump.add_argument("--into", type=Path, metavar="DIR", help="output folder (default: imgprep-work/dumps)")
-    text = "Ask an instance what the vendor does not document, with a probe batch that is deleted afterwards."
+    text = "Measure on an instance what the vendor does not document, with a probe batch that is deleted afterwards."
     calibrate = command("calibrate", "outcomes", text, has.cloud)
-    text = "ask this point in a task of its own; all: those that might fail a whole task; may be repeated"
+    text = "test this point in a task of its own; all: those that might fail a whole task; may be repeated"
     calibrate.add_argument("--apart", action="append", default=[], metavar="POINT", help=text)
     calibrate.add_argument("--dry-run", action="store_true", help="list the questions and their cost; send nothing")
     text = "only delete what an interrupted calibration left"

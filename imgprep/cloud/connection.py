@@ -222,7 +222,7 @@ class Session:
         url = request.url
         if request.params:
             url += "?" + "&".join(f"{quote(str(k), '')}={quote(str(v), '')}" for k, v in request.params.items())
-        headers = {name: value for name, value in request.headers.items() if value is not None}
+        headers = {name: value for name, value in request.headers.lower_items() if value is not None}
         if not self._proxied:
             if request.method == "PUT" and isinstance(request.data, bytes):
                 return self._exchange("PUT", url, headers, request.data, connect)

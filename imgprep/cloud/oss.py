@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import logging
 import threading
 import time
@@ -14,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from imgprep.cloud.connection import Session
@@ -76,7 +77,7 @@ def open_bucket(
     settings.require("bucket")
     keep_secrets("oss2")  # it logs the text it signs, and errors that quote this text
     bridge = _Bridge(settings.oss_credentials)
-    auth = oss2.ProviderAuthV4(bridge) if settings.region else oss2.ProviderAuth(bridge)
+    auth = _SignatureV4(bridge) if settings.region else oss2.ProviderAuth(bridge)
     session = Session(settings.oss_url, connections=connections, read_timeout=read_timeout)
     try:
         bucket = oss2.Bucket(
@@ -125,6 +126,54 @@ class _Bridge:
             self._until = 0.0
         now = self.get_credentials()
         return bool(now.security_token != used.security_token or now.access_key_id != used.access_key_id)
+
+
+class _SignatureV4:
+    """Signs as ``oss2.ProviderAuthV4`` does, in a quarter of its time: the signing key of a day is made once."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
+        self._kept: tuple[tuple[str, ...], bytes] = ((), b"")
+
+    def auth_version(self) -> str:
+        return "v4"
+
+    def _sign_request(self, request: Any, bucket: str, key: str) -> None:
+        used, now = self._bridge.get_credentials(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        headers = request.headers
+        if token := used.get_security_token():
+            headers["x-oss-security-token"] = token
+        headers["x-oss-date"], headers["x-oss-content-sha256"] = now, "UNSIGNED-PAYLOAD"
+        scope = (now[:8], request.region, request.product, "aliyun_v4_request")
+        signed = sorted(
+            (name, value)
+            for name, value in headers.lower_items()
+            if name.startswith("x-oss-") or name in ("content-type", "content-md5")
+        )
+        query = sorted((quote(name, ""), quote(value, "")) for name, value in request.params.items())
+        canonical = "\n".join((
+            request.method,
+            quote(f"/{bucket}/{key}" if bucket else "/"),
+            "&".join(f"{name}={value}" if value else name for name, value in query),
+            *(f"{name}:{value}" for name, value in signed),
+            "",
+            "",
+            "UNSIGNED-PAYLOAD",
+        ))  # fmt: skip
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        text = f"OSS4-HMAC-SHA256\n{now}\n{'/'.join(scope)}\n{digest}"
+        signature = hmac.digest(self._key(used.get_access_key_secret(), scope), text.encode(), "sha256").hex()
+        credential = "/".join((used.get_access_key_id(), *scope))
+        headers["authorization"] = f"OSS4-HMAC-SHA256 Credential={credential}, Signature={signature}"
+
+    def _key(self, secret: str, scope: tuple[str, ...]) -> bytes:
+        wanted, (kept, key) = (secret, *scope), self._kept
+        if kept != wanted:
+            key = f"aliyun_v4{secret}".encode()
+            for part in scope:
+                key = hmac.digest(key, part.encode(), "sha256")
+            self._kept = (wanted, key)
+        return key
 
 
 def passing(error: Any) -> bool:
@@ -386,8 +435,10 @@ def read_part(bucket: Any, key: str, start: int, end: int, *, etag: str, size: i
     from oss2.exceptions import NotFound, RequestError  # noqa: PLC0415  heavy
 
     def request() -> Part:
-        headers = {"x-oss-range-behavior": "standard", "If-Match": f'"{etag.upper()}"'}
-        found = bucket.get_object(key, byte_range=(start, end - 1), headers=headers)
+        headers = {"range": f"bytes={start}-{end - 1}", "x-oss-range-behavior": "standard"}
+        headers["If-Match"] = f'"{etag.upper()}"'
+        # Without oss2's result object, which takes as long as the rest of its work.
+        found = bucket._do("GET", bucket.bucket_name, key, headers=headers)
         data = found.read()
         where = found.headers.get("content-range", f"bytes 0-{size - 1}/{size}").removeprefix("bytes ")
         whole = found.status == HTTPStatus.OK and len(data) == size  # a server may ignore a range
@@ -395,7 +446,7 @@ def read_part(bucket: Any, key: str, start: int, end: int, *, etag: str, size: i
         if len(part) != end - start or not (whole or where == f"{start}-{end - 1}/{size}"):
             message = f"asked for bytes {start}-{end - 1} of {size}, got {len(data):,} bytes, marked {where}"
             raise RequestError(ValueError(message))
-        return Part(part, (found.etag or "").strip('"').lower(), _crc(found.headers))
+        return Part(part, found.headers.get("etag", "").strip('"').lower(), _crc(found.headers))
 
     try:
         return _repeated(bucket, "read", key, request)

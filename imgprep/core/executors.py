@@ -109,7 +109,7 @@ def run_chunks(
                 try:
                     submitted[pool.submit(function, chunk, *arguments, run)] = chunk
                 except Exception as error:  # noqa: BLE001  a broken pool may raise anything
-                    _log.warning("the executor accepts no more work: %s; this machine does the rest", _text(error))
+                    _log.warning("the executor accepts no more work: %s; the rest runs on this machine", _text(error))
                     window = 0
                     yield chunk, None
                     break
@@ -131,7 +131,7 @@ def run_chunks(
                         f"executor: its workers cannot import {error.name}; install imgprep there"
                     ) from error
                 except Exception as error:  # noqa: BLE001  a dead worker, or a result that cannot be sent
-                    _log.warning("lost by the executor, done again here: %d tasks (%s)", len(chunk), _text(error))
+                    _log.warning("the executor lost %d tasks; they run on this machine (%s)", len(chunk), _text(error))
                     yield chunk, None
                 else:
                     yield chunk, result
@@ -159,7 +159,7 @@ def naming_worker() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        remedy = "a worker needs the same package, its own credentials, and folders under the same path"
+        remedy = "workers need the same imgprep version, their own credentials, and folders under the same paths"
         raise ConfigError(f"worker on {socket.gethostname()}: {error}; {remedy}") from None
 
 

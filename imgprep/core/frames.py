@@ -19,7 +19,25 @@ import pyarrow as pa
 P = ParamSpec("P")
 
 
-class Attached(pd.DataFrame):
+class Table(pd.DataFrame):
+    """A frame that notebooks show as a readable table; operations on it return plain DataFrames."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def pick(self, *columns: str, rows: int | None = None) -> pd.DataFrame:
+        """Return these columns of the first `rows` rows, to show as a table; columns that do not exist are left out."""
+        part = self if rows is None else self.head(rows)
+        return as_table(part[[name for name in columns if name in part.columns]])
+
+    def _repr_html_(self) -> str:
+        from imgprep.show.tables import table_html  # noqa: PLC0415  a room to the right, for display only
+
+        return table_html(self)
+
+
+class Attached(Table):
     """A frame stored in the ``.attrs`` of another frame.
 
     pandas copies ``.attrs`` at every step and compares them when frames are concatenated, which is slow and fails for a
@@ -38,19 +56,6 @@ class Attached(pd.DataFrame):
 
     def __copy__(self, deep: bool = True) -> Attached:
         return self
-
-
-class Table(pd.DataFrame):
-    """A frame that notebooks show as a readable table; operations on it return plain DataFrames."""
-
-    @property
-    def _constructor(self) -> type[pd.DataFrame]:
-        return pd.DataFrame
-
-    def _repr_html_(self) -> str:
-        from imgprep.show.tables import table_html  # noqa: PLC0415  a room to the right, for display only
-
-        return table_html(self)
 
 
 def counts_records(catalogue: pd.DataFrame, name: str) -> bool:

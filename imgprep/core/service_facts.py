@@ -15,7 +15,7 @@ FACTS_FILE = "service-facts.toml"
 _VERSION = 1
 _TABLES = ("answers", "severity", "limits", "switches")
 _HEADER = """\
-# Written by `imgprep calibrate`: what this instance really does. `check`, `build`, `policy` and the sandbox use it.
+# Written by `imgprep calibrate`: how this instance actually behaves. `check`, `build`, `policy` and the sandbox use it.
 # To measure again, repeat the command; to return to the documented rules, delete the file.
 """
 
@@ -65,5 +65,5 @@ def load_facts(file: str | Path) -> ServiceFacts:
         raise ConfigError(f"{path}: cannot be read: {error}; delete it, or run `imgprep calibrate` again") from error
     tables = {name: found.get(name, {}) for name in _TABLES}
     if found.get("version") != _VERSION or not all(isinstance(table, dict) for table in tables.values()):
-        raise ConfigError(f"{path}: is not a file of version {_VERSION}; delete it, or run `imgprep calibrate` again")
+        raise ConfigError(f"{path}: is not of version {_VERSION}; delete it, or run `imgprep calibrate` again")
     return ServiceFacts(str(found.get("gallery", "")), **tables)

@@ -55,6 +55,18 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
     return pd.concat([drawn, suggested], ignore_index=True) if len(drawn) else suggested
 
 
+def fill_practice(store: RegionStore, shop: Settings, file: str | Path = "") -> None:
+    """Put regions to practise on into an empty store, and note what became of the suggestion for each image."""
+    regions = practice_regions(shop, file)
+    store.load(regions)
+    for name in regions.loc[regions["state"] == "region", "PicName"]:
+        try:
+            suggested, confidence = suggest_region(name, root=shop.images)
+        except ImgprepError:
+            continue
+        store.note_suggestion(name, suggested, confidence, final=store.get(name))
+
+
 def _drawn(file: Path) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame(columns=_REGION)

@@ -73,7 +73,7 @@ def apply_fixes(
             continue
         if rule.by_file and files is None:
             raise ConfigError(
-                f"findings: {counted(len(positions), 'fix is', 'fixes are')} file names ({rule.id}); "
+                f"findings: {counted(len(positions), 'fix needs', 'fixes need')} the file names ({rule.id}); "
                 "pass files=, as for check"
             )
         before = fixed[rule.field].iloc[positions].astype("str").reset_index(drop=True)

@@ -249,7 +249,9 @@ def _steps(
                     fallback = free_name(fallback, own, taken)
                     taken.add(folded(fallback))
         collides = name != wanted
-        renamed = "" if name == own else f"named {name}" + (f", as {wanted} is another image's" if collides else "")
+        renamed = (
+            "" if name == own else f"named {name}" + (f", as {wanted} belongs to another image" if collides else "")
+        )
         yield Step(number, row, recipe, name, fallback, renamed)
 
 

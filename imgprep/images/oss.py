@@ -47,7 +47,7 @@ _WHY = {
         Problem.ARCHIVED,
         "is archived; restore it in the OSS console, then inspect it again",
     ),
-    _SYMLINK: (Problem.NOT_A_FILE, "is a symbolic link to another object; it is not followed: name that object"),
+    _SYMLINK: (Problem.NOT_A_FILE, "is a symbolic link, which is not followed; name the object it points to"),
 }
 
 _T = TypeVar("_T")

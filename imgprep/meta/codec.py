@@ -39,7 +39,7 @@ def typed(batch: pd.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
             problems.append(record("meta-unknown-field", unknown_field(str(name)), field=str(name)))
     twice = batch.columns[batch.columns.duplicated()].unique()
     for name in twice:
-        problems.append(record("meta-repeated-key", "is the name of two columns", field=str(name)))
+        problems.append(record("meta-repeated-key", "is the name of more than one column", field=str(name)))
     columns: dict[str, pl.Series] = {"line": pl.int_range(1, len(batch) + 1, dtype=pl.Int64, eager=True)}
     if "row" in batch and "row" not in twice:
         # The DELETE of a product that left the catalogue has no row in the catalogue.

@@ -96,7 +96,7 @@ class CalibrationPlan:
         minutes = max(1, round(self.seconds / 60))
         return (
             f"{counted(self.lines, 'line')} in {counted(self.tasks, 'task')}, {counted(self.requests, 'request')} "
-            f"besides those for the status of tasks; at least {counted(minutes, 'minute')}, and the time that the "
+            f"not counting status requests; at least {counted(minutes, 'minute')}, and the time that the "
             "service takes to start each task. During a task, the instance takes no other batch. Everything is deleted "
             "afterwards"
         )
@@ -463,13 +463,13 @@ class _Work:
         held = self.service.detail().held
         self.journal.unlink()
         note = (
-            f"deleted and checked to be gone: {counted(len(about['images']), 'image')} by CheckImageExists, "
+            f"deleted, as verified: {counted(len(about['images']), 'image')} by CheckImageExists, "
             f"{counted(len(about['objects']), 'object')} by listing the folder"
         )
         if rest:
             note += f"; {counted(len(rest), 'object')} of others in {about['root']} left in place"
         if None not in (held, about.get("held")) and held != about["held"]:
-            note += f"; the gallery holds {held:,} images, before {about['held']:,}: someone else changed it"
+            note += f"; the gallery holds {held:,} images instead of {about['held']:,}: another caller changed it"
         return note
 
     def _write(self, about: Mapping[str, Any]) -> None:
@@ -565,10 +565,10 @@ class _Work:
         if evidence.task.message:
             task += f", {evidence.task.message}"
         if not question.apart and not evidence.task.ended:
-            remedy = f"; ask this alone: --apart {question.id}"
+            remedy = f"; test it separately: --apart {question.id}"
             return "", f"the task ended without a result{remedy}", task
         if not question.apart and not all(evidence.seen[name].there for name in CONTROLS if name in evidence.seen):
-            return "", "not even the plain lines were imported", task
+            return "", "even the plain lines were not imported", task
         answer, why = question.decide(question, evidence)
         probes = [f"{name} {evidence.seen[name]}" for name in dict.fromkeys(probe.name for probe in question.probes)]
         victims = {probe.name for probe in question.probes} if question.deletes else ()
@@ -720,7 +720,7 @@ def _table(found: _Found, every: Sequence[Question], kept: Mapping[str, Mapping[
             evidence = f"{entry['evidence']}; asked {entry['measured']}"
             rows.append((point, SETTLED, question, entry["answer"], entry["meaning"], evidence))
         else:
-            why = f"it might fail a whole task, so it is asked only on request: --apart {point}"
+            why = f"it might fail a whole task, so it is tested only on request: --apart {point}"
             rows.append((point, NOT_ASKED, question, None, why, None))
     for point, text in BY_HAND.items():
         question, _, remedy = text.partition("? ")

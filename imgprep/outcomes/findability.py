@@ -7,16 +7,19 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from imgprep.cloud.imagesearch import Found, ImageSearch
-from imgprep.core.clock import Clock
+from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, RegionError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
-from imgprep.core.frames import records
+from imgprep.core.files import replacing
+from imgprep.core.frames import detached, records
 from imgprep.core.regions import Region, RegionState, named_edges, reordered
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted, percent
@@ -26,6 +29,8 @@ from imgprep.ship.checks import saved_checks
 from imgprep.ship.gallery import HELD, KEY, gallery_state, runs_of
 from imgprep.ship.run import Run
 
+#: Folder of the project for results, which the monthly review repeats.
+SEARCHES = "searches"
 #: Number of results considered; recall is the share of siblings among them.
 RESULTS = 10
 #: Default number of images to search with.
@@ -172,8 +177,9 @@ def findability(
 ) -> Findability:
     """Search the gallery with a sample of its own images (SearchImageByName), and explain what is not found.
 
-    Nothing is uploaded or changed. Whole products are drawn at random until they have `sample` images. Each image is
-    searched without a category and, if it was added with one, with it.
+    Nothing is uploaded or changed; ranks are kept in the project for the monthly review. Whole products are drawn at
+    random until they have `sample` images. Each image is searched without a category and, if it was added with one,
+    with it.
 
     Parameters
     ----------
@@ -230,7 +236,32 @@ def findability(
     size = len(chosen)
     meaningful = _beats_chance(answers, chosen, size)
     images = _explained(chosen, answers, facts, meaningful)
-    return Findability(images, _pairs(images), meaningful, settings.gallery, sandbox_note(settings))
+    found = Findability(images, _pairs(images), meaningful, settings.gallery, sandbox_note(settings))
+    if settings.work.is_dir():
+        _keep(found, settings.work / SEARCHES, datetime.fromtimestamp((clock or SystemClock()).time(), UTC))
+    return found
+
+
+def _keep(found: Findability, folder: Path, at: datetime) -> None:
+    folder.mkdir(exist_ok=True)
+    kept = found.images[[*_KEY, "CategoryId", "rank", "rank_category", "problem"]]
+    with replacing(folder / f"{at:%Y-%m-%dT%H%M%SZ}.parquet") as draft:
+        detached(kept.assign(gallery=found.gallery, note=found.note)).to_parquet(draft, index=False)
+
+
+def last_search(work: Path, gallery: str, start: datetime, end: datetime) -> pd.DataFrame | None:
+    """Return the images of a project's last search in `gallery` from `start` until `end`; its note is in ``.attrs``."""
+    for file in sorted((work / SEARCHES).glob("*.parquet"), reverse=True):
+        if not f"{start:%Y-%m-%d}" <= file.name < f"{end:%Y-%m-%d}":
+            continue
+        try:
+            images = pd.read_parquet(file)
+            if images["gallery"].eq(gallery).all():
+                images.attrs["note"] = images["note"].iloc[0]
+                return images
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            raise ConfigError(f"{file}: is not a saved search: {error}; move it elsewhere, and search again") from error
+    return None
 
 
 def requests_for(chosen: pd.DataFrame) -> int:

@@ -78,8 +78,8 @@ class Seen(NamedTuple):
         if self.exists is None:
             return "could not be queried"
         if self.there is None:
-            return f"{'there' if self.exists else 'not there'}, which the report contradicts"
-        return "there" if self.exists else f"not there{f' ({self.code})' if self.code else ''}"
+            return f"{'in the gallery' if self.exists else 'not in the gallery'}, which the report contradicts"
+        return "in the gallery" if self.exists else f"not in the gallery{f' ({self.code})' if self.code else ''}"
 
 
 class TaskSeen(NamedTuple):
@@ -176,7 +176,7 @@ def _lengths(question: Question, found: Evidence) -> Decided:
         (True, True, False, False): "bytes",
     }
     answer = next((answer for results, answer in fits.items() if results == seen), "")
-    return answer, question.answers.get(answer, "the results fit no way of counting")
+    return answer, question.answers.get(answer, "the results match no known way of counting")
 
 
 def _text_of(name: str) -> str:
@@ -214,7 +214,7 @@ def _deleted(victim: str, question: Question, found: Evidence) -> Decided:
     after = [found.after[name].exists for name in (f"{victim}-1", f"{victim}-2") if name in found.after]
     control = found.after.get("delete-control")
     if before != [True, True] or control is None or control.exists is not False or None in after:
-        return "", "the images to delete were not there, or nothing was deleted"
+        return "", "the images to delete were not in the gallery, or nothing was deleted"
     answer = {(False, False): "whole product", (True, True): "refused"}.get((after[0], after[1]), "")  # type: ignore[arg-type]
     return answer, question.answers.get(answer, "one of two images was deleted")
 
@@ -229,7 +229,7 @@ def _ratio(question: Question, found: Evidence) -> Decided:
     seen = [found.seen[probe.name].there for probe in question.probes]
     good = sum(there is True for there in seen)
     if None in seen or not good or not all(seen[:good]):
-        return "", "the results show no limit between them"
+        return "", "the results show no clear limit"
     beyond = f", {RATIOS[good]} to 1 is refused" if good < len(seen) else "; no limit was found"
     return str(RATIOS[good - 1]), f"images up to {RATIOS[good - 1]} to 1 are accepted{beyond}"
 

@@ -126,7 +126,7 @@ def trace(product_id: str, project: HasSettings | Settings | str | Path | None =
         answer += f"; not counted: runs of {', '.join(others)}"
     if ask:
         there = sum(event["detail"] != _NOT_THERE for event in now)
-        answer += f"; asked just now: {settings.gallery} holds {there} of {counted(len(now), 'image')}"
+        answer += f"; queried just now: {settings.gallery} holds {there} of {counted(len(now), 'image')}"
     return Trace(product_id, answer, frame, held, settings.images)
 
 

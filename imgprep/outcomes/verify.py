@@ -344,7 +344,7 @@ def _settled(runs: list[Run], settings: Settings, check: Check, clock: Clock) ->
         before = gallery_state(runs, of=settings, before=run, checks=saved_checks(settings))
         found = _outcomes(run.batch, unknown, newest, before, check).assign(run=run.id)
         found["message"] = found["outcome"].map(_SHOWN) + f", asked {when}"
-        if run.settle_lines(found, why=f"the gallery was asked, {check.file.name}", clock=clock):
+        if run.settle_lines(found, why=f"the gallery was queried, {check.file.name}", clock=clock):
             parts.append(found)
     columns = ["run", "line", "outcome", "message"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

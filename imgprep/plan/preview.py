@@ -104,6 +104,7 @@ LOSS_THRESHOLD = 0.05
 ADDS_PER_SECOND = 5.0
 ADDS_PER_SECOND_SMALLEST = 1.0
 DELETES_PER_SECOND = 20.0
+VENDORS_QUOTA = "vendor's quota"
 #: The smallest capacity step, in images. Source: the vendor's quotas.
 SMALLEST_CAPACITY = 100_000
 
@@ -266,7 +267,7 @@ def estimate(
     add_rate = adds_per_second or vendor
     delete_rate = deletes_per_second or DELETES_PER_SECOND
     new = int(adds["reason"].isin(NOT_HELD).sum())
-    own, theirs, exact = "your rate", "vendor's quota", "counted"
+    own, theirs, exact = "your rate", VENDORS_QUOTA, "counted"
     rows: list[tuple[str, float | None, str, str]] = [
         ("add", len(adds), "lines", exact),
         ("delete", deletes, "lines", exact),
@@ -299,3 +300,34 @@ def _as_before(amount: float, durations: pd.DataFrame, unit: str, seconds: str) 
     value = amount / rate if rate else None
     gallery = durations.attrs.get("gallery")
     return value, "seconds", counted(len(timed), "earlier run") + (f" of {gallery}" if len(timed) and gallery else "")
+
+
+def estimate_sentence(table: pd.DataFrame) -> str:
+    """Return the table of `estimate` in words.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imgprep.plan.make import plan_batch
+    >>> shop = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
+    >>> estimate_sentence(estimate(plan_batch(shop)))
+    "1 image to upload; 1 line to add, 0 to delete: about 1 second by the vendor's quota"
+    """
+    first = table.drop_duplicates(["what", "unit"]).set_index(["what", "unit"])["value"]
+    size = first["upload", "bytes"]
+    of = "" if pd.isna(size) else f" ({max(1, round(size / 1000)):,} kB)"
+    images, lines = counted(int(first["upload", "images"]), "image"), counted(int(first["add", "lines"]), "line")
+    times = table[(table["what"] == "import") & table["value"].notna()]
+    took = " or ".join(
+        f"{_lasting(value)} by {'the ' * (basis == VENDORS_QUOTA)}{basis}"
+        for value, basis in times[["value", "basis"]].values
+    )
+    return f"{images}{of} to upload; {lines} to add, {int(first['delete', 'lines']):,} to delete: about {took}"
+
+
+def _lasting(seconds: float) -> str:
+    """Return a duration in a fitting unit."""
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return counted(round(seconds / size), unit)
+    return counted(max(1, round(seconds)), "second")

@@ -50,7 +50,7 @@ def confirm_production(settings: Settings) -> str:
         typed = input(question).strip()
     except Exception as error:  # IPython raises an error of its own without a front end
         raise ConfigError(
-            f"instance {settings.instance!r} is production, and no one can be asked to confirm; pass "
+            f"instance {settings.instance!r} is production, and needs confirmation, which cannot be typed here; pass "
             f"confirm={settings.instance!r}"
         ) from error
     check_confirmed(settings, typed)

@@ -327,7 +327,7 @@ def _pickled(settings: Settings) -> bytes:
 
 def _lost(lot: Lot, lost: LostTask) -> list[Sent]:
     message = (
-        f"perhaps not sent: it was among the {len(lot.items)} files of a worker process that was lost: {lost.detail}; "
+        f"perhaps not sent: it was one of the {len(lot.items)} files of a worker process that was lost: {lost.detail}; "
         "repeat the upload, with processes=1 if this happens again"
     )
     return [Sent(item.key, "failed", "none", 0, 0.0, message) for item in lot.items]

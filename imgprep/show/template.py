@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ from imgprep.core.text import shown
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
     from matplotlib.figure import Figure
+
+#: Longest side of the thumbnails on pages, pixels.
+_SIDE = 150
 
 
 def template(name: str, language: str | None = None) -> Template:
@@ -30,6 +34,21 @@ def write_page(path: str | os.PathLike[str], page: str) -> Path:
     with overwriting(file) as draft:
         draft.write_text(page, encoding="utf-8", errors="replace")
     return file
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A written page; a notebook shows its content, in the colours of the notebook."""
+
+    path: Path
+
+    def __repr__(self) -> str:
+        return f"Page({self.path.name})"
+
+    def _repr_html_(self) -> str:
+        _, _, rest = self.path.read_text(encoding="utf-8").partition("<body")
+        content = rest.partition(">")[2].rpartition("</body>")[0]
+        return f"<style>{template('cards.html').module.style(_SIDE)}</style>{content}"  # type: ignore[attr-defined]
 
 
 def figure_uri(figure: Figure) -> str:

@@ -143,7 +143,7 @@ def test_the_lines_of_a_cancelled_task_are_settled(tmp_path, sandbox, settings, 
     assert ends == {product: "imported" if product in there else "failed" for product in ends}
     assert (len(found.settled), run.counts["unknown"], str(run.state)) == (7, 0, "cancelled")
     assert found.sentence.endswith(f"of 7 unknown images, {len(there)} are there, which settles 7 lines")
-    assert run.readings[-1]["why"] == f"the gallery was asked, {found.file.name}"
+    assert run.readings[-1]["why"] == f"the gallery was queried, {found.file.name}"
     messages = run.outcome.loc[run.outcome["outcome"] == "failed", "message"]
     assert messages.str.contains("does not show its effect, asked ").all()
     assert set(gallery_state([run], of=settings)["ProductId"]) == there

@@ -43,7 +43,7 @@ def review(options: Namespace) -> int:
     show(getattr(month, options.table), options.format)
     print(escaped(f"{month}; {month.asked}"), file=sys.stderr)
     if options.html:
-        month.write(options.html)
+        month.write(options.html, language=settings.language)
     return ExitCode.FINE
 
 
@@ -90,7 +90,7 @@ def calibrate(options: Namespace) -> int:
         )
     found = ask(settings, apart=options.apart, confirm=options.yes, only_clean=options.clean)
     if found is None:
-        print("nothing of an interrupted calibration is left", file=sys.stderr)
+        print("no interrupted calibration to clean up", file=sys.stderr)
         return ExitCode.FINE
     columns = ["point", "answer", "meaning", "evidence"]
     answers = found.answers

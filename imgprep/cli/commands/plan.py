@@ -1,9 +1,11 @@
-"""From an export to a batch folder: init, check, fetch, match, prepare, build."""
+"""From an export to a batch folder: init, lab, check, fetch, match, prepare, build."""
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,7 +17,7 @@ from imgprep.core.executors import open_cluster
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
-from imgprep.core.settings import PROJECT_FILE, is_oss
+from imgprep.core.settings import PROJECT_FILE, find_project, is_oss
 from imgprep.core.text import counted
 
 if TYPE_CHECKING:
@@ -31,11 +33,27 @@ def init(options: Namespace) -> int:
     for file in made:
         print(f"made {file}")
     if made:
-        start = options.folder / "notebooks" / "00_quickstart.ipynb"
-        print(f"Next: fill in [shop] of {options.folder / PROJECT_FILE}, then open {start}")
+        here = "" if options.folder == Path() else f" --project {options.folder}"
+        print(f"Next: fill in [shop] of {options.folder / PROJECT_FILE}, then run: imgprep lab{here}")
     else:
         print("Everything exists already.")
     return ExitCode.FINE
+
+
+def lab(options: Namespace) -> int:
+    from imgprep.shop import shipped
+
+    folder = Path(options.project).resolve() if options.project else find_project()
+    start = "notebooks/START.md"
+    if folder is None or not (folder / start).is_file():
+        lacking = f"{folder}: has no {start}" if folder else f"no {PROJECT_FILE} here or above"
+        raise ConfigError(f"{lacking}; create it with: imgprep init {folder or 'my-shop'}")
+    # Jupyter's settings that open START.md as a page, before those of the user.
+    settings = [str(shipped("notebooks") / ".jupyter"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    opened = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{start}"]
+    command = [sys.executable, "-m", "jupyterlab", *opened, *options.jupyter]
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(settings)}
+    os.execve(sys.executable, command, environment)  # noqa: S606  Ctrl+C is then JupyterLab's own
 
 
 def check(options: Namespace) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.tallies import tally_by, tally_causes
 from imgprep.ship.report.causes import CAUSES, UNRECOGNISED, Family
@@ -83,7 +84,7 @@ def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False,
     table = tally.pivot_table(index="run", columns="cause", values=value, aggfunc="sum", fill_value=0)
     table = table.reindex(runs, fill_value=0) * (100 if share else 1)
     rows = tally.drop_duplicates("cause").set_index("cause").loc[order]
-    labels = legible(ax, rows["label"])
+    labels = legible(ax, map(texts(display_language()), rows["label"]))
     highest = max(1, table.to_numpy().max(initial=0))
     panel = ax
     for at, (cause, label) in enumerate(zip(order, labels, strict=True)):
@@ -109,10 +110,11 @@ def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False,
 def _name_families(ax: Axes, families: pd.Series) -> None:
     """Write the families of the causes drawn, each in its colour, above the chart."""
     found = [name for name in FAMILY_COLOURS if name in set(families)]
+    t = texts(display_language())
     for at, name in enumerate(found):
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right"}
         offset = (-110 * (len(found) - 1 - at), 4)
-        ax.annotate(name, (1, 1), offset, fontsize=8, color=FAMILY_COLOURS[name], **place)
+        ax.annotate(t(name), (1, 1), offset, fontsize=8, color=FAMILY_COLOURS[name], **place, **text_style())
 
 
 def _commonest(tally: pd.DataFrame) -> pd.Index[Any]:
@@ -149,7 +151,8 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
         ax.barh(at, count, color=colour)
         value_beside(ax, f"{count:,}  ({percent(total / failed)} so far)", count, at)
     families = tally["family"].fillna("")
-    labels = [f"{label}\n{family}".strip() for label, family in zip(tally["label"], families, strict=True)]
+    t = texts(display_language())
+    labels = [f"{t(label)}\n{t(family)}".strip() for label, family in zip(tally["label"], families, strict=True)]
     ax.set_yticks(range(len(tally)), legible(ax, labels), fontsize=8, **text_style())
     ax.invert_yaxis()
     ax.margins(x=0.18)
@@ -203,7 +206,8 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
         ax.set_axis_off()
         return ax
     labels = tally.attrs.get("labels") or {cause.id: cause.label for cause in CAUSES}
-    names = legible(ax, [labels.get(str(cause), str(cause)) for cause in counts])
+    t = texts(display_language())
+    names = legible(ax, [t(labels.get(str(cause), str(cause))) for cause in counts])
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right", **text_style())
     values = legible(ax, [f"{value} ({sent:,} sent)" for value, sent in lines.items()])
     ax.set_yticks(range(len(values)), values, **text_style())

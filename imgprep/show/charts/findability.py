@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imgprep.core.fields import CATEGORIES
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.findability import Findability
 from imgprep.show.charts.style import COLOURS, HATCHES, axes, clean, counted_bars, legible, text_style, value_beside
@@ -68,7 +69,8 @@ def _shares(table: pd.DataFrame, ax: Axes | None) -> Axes:
         ax.barh(places + offset, shares, 0.38, color=colour, hatch=hatch, edgecolor="white", label=label)
         for at, share in zip(places, shares, strict=True):
             value_beside(ax, percent(share / 100), share, at + offset)
-    names = {str(number): f"{label}, {number}" for number, label in CATEGORIES.items()}
+    t = texts(display_language())
+    names = {str(number): f"{t(label)}, {number}" for number, label in CATEGORIES.items()}
     by_category = table.attrs.get("column") == "CategoryId"
     values = legible(ax, [names.get(value, value) if by_category else value for value in table["value"]])
     labels = [f"{value} ({count:,})" for value, count in zip(values, table["images"], strict=True)]

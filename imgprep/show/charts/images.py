@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imgprep.core.text import counted
 from imgprep.show.charts.style import COLOURS, SEVERITY_COLOURS, clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Tally → title, axis label, and meaning of the hatched bars.
+#: Tally → axis label, and what the hatched bars count.
 _CHARTS = {
-    "sizes": ("Size", "longer side, pixels", "refused for their size"),
-    "bytes": ("File size", "file size", "empty or too large"),
-    "formats": ("Format", "format, by content", "not accepted"),
-    "shapes": ("Shape", "width : height, upright", "very narrow"),
-    "per_product": ("Images per product", "images per product", "without any image"),
+    "sizes": ("longer side, pixels", "refused for their size"),
+    "bytes": ("file size", "empty or too large"),
+    "formats": ("format, by content", "in a refused format"),
+    "shapes": ("width : height, upright", "very narrow"),
+    "per_product": ("images per product", "without any image"),
 }
 
 
@@ -41,7 +40,8 @@ def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = 
     >>> catalogue = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.png"]})
     >>> figure = ip.plot_images(ip.tally_images(facts, catalogue))
     >>> [ax.get_title() for ax in figure.axes]
-    ['Size, 2 images', 'File size, 2 images', 'Format, 2 images', 'Shape, 2 images', 'Images per product, 2 products']
+    ['1 of 2 images refused for their size', '0 of 2 images empty or too large', '0 of 2 images in a refused format',
+     '0 of 2 images very narrow', '0 of 2 products without any image']
     """
     from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and needed only to make a figure
 
@@ -54,13 +54,12 @@ def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = 
     return figure
 
 
-def _bars(tally: pd.DataFrame, ax: Axes, title: str, label: str, outside: str) -> None:
+def _bars(tally: pd.DataFrame, ax: Axes, label: str, outside: str) -> None:
     """Draw vertical bars; counts outside the limits are hatched and stacked on top."""
     names, counts, bad = tally.iloc[:, 0], tally.iloc[:, 1], tally["outside"]
     places = range(len(tally))
     ax.bar(places, counts - bad, color=COLOURS[0], edgecolor="white")
-    ax.bar(places, bad, bottom=counts - bad, color=SEVERITY_COLOURS["error"], hatch="///", edgecolor="white",
-           label=f"{outside}: {int(bad.sum()):,}")  # fmt: skip
+    ax.bar(places, bad, bottom=counts - bad, color=SEVERITY_COLOURS["error"], hatch="///", edgecolor="white")
     for place, count in zip(places, counts, strict=True):
         if count:
             ax.annotate(f"{count:,}", (place, count), (0, 2), textcoords="offset points", ha="center", fontsize=8)
@@ -68,7 +67,5 @@ def _bars(tally: pd.DataFrame, ax: Axes, title: str, label: str, outside: str) -
     ax.set_ylim(0, 1.15 * max([1, *counts]))
     ax.set_xlabel(label)
     ax.set_ylabel(str(counts.name))
-    ax.set_title(f"{title}, {counted(int(counts.sum()), str(counts.name).removesuffix('s'))}")
-    if bad.any():
-        ax.legend(frameon=False, fontsize=8)
+    ax.set_title(f"{int(bad.sum()):,} of {int(counts.sum()):,} {counts.name} {outside}", fontsize=11)
     clean(ax)

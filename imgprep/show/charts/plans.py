@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted
+from imgprep.load.drift import TOTALS
 from imgprep.look.rules.book import tally_findings
 from imgprep.plan.model import Plan
 from imgprep.show.charts.style import SEVERITY_COLOURS, axes, clean, legible, text_style, value_beside
@@ -29,7 +31,7 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> catalogue = pd.DataFrame({"ProductId": ["1", None], "PicName": ["a.jpg", "b.jpg"], "CustomContent": "k:v"})
     >>> ip.plot_findings(ip.check(catalogue)).get_title()
-    '1 error, 0 warnings: imgprep corrects 0 of them'
+    '1 error in 2 rows to correct: 1 for the shop'
     """
     from matplotlib.patches import Rectangle  # noqa: PLC0415  heavy, and needed only to draw
 
@@ -47,23 +49,34 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.text(len(SEVERITY_COLOURS) - 0.4, row, text, va="center", fontsize=8)
     ax.set_xlim(-0.5, len(SEVERITY_COLOURS) + 1.6)
     ax.set_ylim(max(1, len(tally)) - 0.5, -0.5)
-    ax.set_yticks(range(len(tally)), tally["subject"])
+    ax.set_yticks(range(len(tally)), map(texts(display_language()), tally["subject"]), **text_style())
     ax.set_xticks(
         [*range(len(SEVERITY_COLOURS)), len(SEVERITY_COLOURS) + 0.5], [*SEVERITY_COLOURS, "who corrects them"]
     )
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
     ax.spines[:].set_visible(False)
-    errors, warnings = (int(tally[name].sum()) for name in ("error", "warning"))
-    ours = int(tally["imgprep"].sum())
-    ax.set_title(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}: imgprep corrects {ours:,} of them")
+    ax.set_title(_findings_answer(findings), x=0, ha="left", fontsize=11)
     return ax
 
 
-_WHO = ("imgprep", "photographer", "shop")
+def _findings_answer(findings: pd.DataFrame) -> str:
+    ran = findings.attrs.get("ran")
+    rows = f" in {counted(int(ran['rows'].max()), 'row')}" if ran is not None and ran["rows"].notna().any() else ""
+    errors = tally_findings(findings[findings["severity"] == "error"])
+    if errors.empty:
+        return f"No errors{rows}"
+    who = ", ".join(f"{errors[who].sum():,} for {name}" for who, name in _WHO.items() if errors[who].any())
+    return f"{counted(int(errors['error'].sum()), 'error')}{rows} to correct: {who}"
+
+
+#: Column of `tally_findings` → who that is, in a sentence.
+_WHO = {"imgprep": "imgprep", "photographer": "photographers", "shop": "the shop"}
 #: Action of a plan → colour and hatch; the hatch tells them apart in grey.
-_ACTIONS = {"add": ("#009E73", ""), "replace": ("#E69F00", "..."), "delete": ("#D55E00", "///")}
-_GAINED, _LOST = ("#009E73", ""), ("#D55E00", "///")
+_ACTIONS = {"add": ("#00634A", ""), "replace": ("#56B4E9", ""), "delete": ("#D55E00", "///")}
+_GAINED, _LOST, _SAME = "#009E73", "#D55E00", "#555555"
+#: Changes are drawn up to a doubling, in percent of the last export; the counts beside them are not cut.
+_DOUBLED = 200
 #: Maximum number of bars, and maximum length of a name in characters.
 _MOST, _LONGEST = 24, 40
 #: Width of a character beside a bar, as a share of the chart's width.
@@ -85,34 +98,53 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> last = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.jpg"], "brand": ["Us", "Us"]})
     >>> drift = ip.compare_exports(last, last.head(1))
     >>> ip.plot_drift(drift).get_title()
-    'This export compared with the last one'
+    '4 alarms: rows collapsed, products collapsed and 2 more'
     """
-    totals = drift["what"].isin(["rows", "products", "images"])
+    totals = drift["what"].isin(TOTALS)
     moved = drift[~totals & drift["what"].isin(["column", "category"]) & (drift["verdict"] != "same")]
     size = moved["change"].abs().fillna(float("inf"))
     kept = moved.loc[size.sort_values(ascending=False, kind="stable").index[: _MOST - 3]]
     shown = pd.concat([drift[totals], kept.sort_index()])
-    ax = axes(ax, 8, 1.4 + 0.28 * len(shown))
-    for at, row in enumerate(shown.itertuples()):
-        # The bar is capped at a doubling, even if there was nothing before; the counts beside it are not.
-        change = 1.0 if pd.isna(row.change) else min(float(row.change), 1.0)  # type: ignore[arg-type]
-        colour, hatch = _LOST if change < 0 else _GAINED
-        ax.barh(at, change * 100, color=colour, hatch=hatch, edgecolor="white")
+    ax = axes(ax, 8, 1.4 + 0.26 * len(shown))
+    now = (100 * (1 + shown["change"].astype("float64"))).clip(upper=_DOUBLED)
+    for at, (row, there) in enumerate(zip(shown.itertuples(), now, strict=True)):
+        new = pd.isna(there)  # nothing to compare with: only this export's dot is drawn
+        end = 100.0 if new else float(there)
+        colour = _SAME if end == 100 and not new else _LOST if end < 100 else _GAINED
+        if not new:
+            ax.plot([100, end], [at, at], color=colour, lw=2.5, solid_capstyle="butt")
+            ax.plot([100], [at], "o", mfc="white", mec="#555555", ms=6)
+        ax.plot([end], [at], "o", color=colour, ms=7)
         label = f"{_count(row.last)} → {_count(row.this)}"
         label += f"  {row.verdict}" if row.verdict not in ("same", "changed") else ""
-        value_beside(ax, label, max(change, 0) * 100, at)
+        value_beside(ax, label, max(100.0, end), at, gap=8)
     ax.set_yticks(
         range(len(shown)), legible(ax, [_name(row.what, row.name) for row in shown.itertuples()]), **text_style()
     )
-    ax.axvline(0, color="#555555", linewidth=0.8)
-    ax.set_xlim(-105, 140)
-    ax.set_xticks([-100, -50, 0, 50, 100])
+    ax.axvline(100, color="#555555", linewidth=0.8, zorder=0)
+    lowest, highest = min([100.0, *now.dropna()]), max([100.0, *now.dropna()])
+    room = max(2.0, highest - lowest)
+    ax.set_xlim(max(-0.05 * room, lowest - 0.1 * room), highest + 0.45 * room)  # counts need space on the right
     ax.invert_yaxis()
-    ax.set_xlabel("change since the last export, % (for a column: of its filled share)")
     hidden = len(moved) - len(kept)
     note = f"; {counted(hidden, 'smaller change')} not shown" if hidden else ""
-    ax.set_title(f"This export compared with the last one{note}")
+    ax.set_xlabel(f"○ last export = 100 %, ● this export, % (a column: its filled share){note}")
+    (title,) = legible(ax, [_drift_answer(drift)])
+    ax.set_title(title, parse_math=False, **text_style())
     return clean(ax, grid="x", whole=False)
+
+
+def _drift_answer(drift: pd.DataFrame) -> str:
+    alarms = drift[drift["verdict"].isin(["collapsed", "emptied", "vanished", "thinned"])]
+    if len(alarms):
+        first = [f"{_name(row.what, row.name)} {row.verdict}" for row in alarms.head(2).itertuples()]
+        more = f" and {len(alarms) - 2:,} more" if len(alarms) > 2 else ""
+        return f"{counted(len(alarms), 'alarm')}: {', '.join(first)}{more}"
+    rows, came, went = (drift[drift["what"] == what].iloc[0] for what in ("rows", "products new", "products gone"))
+    return (
+        f"No alarm: {_count(rows['last'])} → {_count(rows['this'])} rows; "
+        f"{counted(came['this'], 'product')} new, {_count(went['last'])} gone"
+    )
 
 
 def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:
@@ -131,7 +163,7 @@ def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | Non
     --------
     >>> wanted = pd.DataFrame({"row": [1], "ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
     >>> plot_plan(ip.plan_batch(wanted)).get_title()
-    'Actions of the plan, by category: 1 image'
+    'The batch adds 1 image'
     """
     diff = plan.diff() if isinstance(plan, Plan) else plan
     counts = diff.pivot_table(index=by, columns="what", values="images", aggfunc="sum", fill_value=0)
@@ -149,7 +181,7 @@ def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | Non
             continue
         width, left = side * counts[what], ends[side]
         look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
-        ax.barh(range(len(counts)), width, left=left, label=f"{what} ({total[what]:,})", **look)
+        ax.barh(range(len(counts)), width, left=left, **look)
         ends[side] = left + width
     lowest = min(map(float, ends[-1]), default=0.0)
     highest = 1.05 * max(map(float, ends[1]), default=0.0)
@@ -164,12 +196,19 @@ def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | Non
     if total.any():
         ax.set_xlim(1.05 * lowest, highest)
     ax.set_xlabel("images deleted ← | → images added or replaced")
-    ax.set_title(f"Actions of the plan, by {by}: {counted(int(total.sum()), 'image')}")
-    if total.any():
-        ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    ax.set_ylabel(by)
+    ax.set_title(_plan_answer(total))
     clean(ax, grid="x")
     ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
     return ax
+
+
+def _plan_answer(total: pd.Series) -> str:
+    acts = [(f"{what}s", int(total[what])) for what in _ACTIONS if total[what]]
+    if not acts:
+        return "Nothing to send: the gallery is up to date"
+    (first, count), *others = acts
+    return ", ".join([f"The batch {first} {counted(count, 'image')}", *(f"{act} {more:,}" for act, more in others)])
 
 
 def _count(value: object) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -14,6 +16,8 @@ from imgprep.core.frames import records
 from imgprep.core.regions import EDGES, named_edges, reordered
 from imgprep.core.text import counted
 from imgprep.draw.share import AGREES
+from imgprep.draw.store import RegionStore
+from imgprep.draw.tallies import tally_region_places, tally_region_sizes, tally_suggestions
 from imgprep.images.found import Source, Unfit
 from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
@@ -25,22 +29,19 @@ if TYPE_CHECKING:
 #: Height of an image in `plot_region_order`, pixels.
 _TALL = 240
 
-# Fate, colour, hatch: from best to worst.
-_FATES = (
-    ("accepted", COLOURS[2], ""),
-    ("edited", COLOURS[4], "///"),
-    ("replaced", COLOURS[1], "..."),
-    ("rejected", COLOURS[7], "xxx"),
-)
+#: Verdict on the order of coordinates → title.
+_ORDERS = {"right": "The regions are x1,x2,y1,y2, as they should be", "swapped": "The regions are x1,y1,x2,y2: swapped"}
+#: Fate → colour, from best to worst; lighter in grey where a person had to do more.
+_FATES = {"accepted": "#00634A", "edited": "#4FB58F", "replaced": "#F2C14E", "rejected": "#D9D9D9"}
 
 
-def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_region_places(heat: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
     """Draw the positions of regions within their images.
 
     Parameters
     ----------
-    heat : pandas.DataFrame
-        From `imgprep.tally_region_places`: a grid of shares, top row first.
+    heat : RegionStore or pandas.DataFrame
+        A store, its frame, or the tally from `imgprep.tally_region_places`: a grid of shares, top row first.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -50,19 +51,32 @@ def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
     >>> from imgprep.draw.tallies import tally_region_places
     >>> plot_region_places(tally_region_places(regions)).get_title()
-    'Where subjects lie, 2 regions'
+    '2 regions, centred at 29 % of the width and 50 % of the height'
     """
+    heat = heat.frame() if isinstance(heat, RegionStore) else heat
+    heat = tally_region_places(heat) if "state" in heat else heat
     ax = axes(ax, 5, 4)
     shares = heat.to_numpy(dtype="float64") * 100
     image = ax.imshow(shares, cmap="cividis_r", vmin=0, vmax=100, extent=(0, 100, 100, 0))
     ax.set_xlabel("% of the width")
     ax.set_ylabel("% of the height")
-    ax.set_title(f"Where subjects lie, {counted(int(heat.attrs.get('regions', 0)), 'region')}")
+    ax.set_title(_places_answer(heat, int(heat.attrs.get("regions", 0))), fontsize=11)
     ax.figure.colorbar(image, ax=ax, label="% of regions that cover this point")
     return ax
 
 
-def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def _places_answer(heat: pd.DataFrame, regions: int) -> str:
+    weights = heat.to_numpy(dtype="float64")
+    if not regions or not weights.sum():
+        return "No regions yet"
+    across, down = (
+        100 * float(np.average((np.arange(len(sums)) + 0.5) / len(sums), weights=sums))
+        for sums in (weights.sum(axis=0), weights.sum(axis=1))
+    )
+    return f"{counted(regions, 'region')}, centred at {across:.0f} % of the width and {down:.0f} % of the height"
+
+
+def plot_region_sizes(sizes: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
     """Draw the share of the image that each region covers.
 
     Examples
@@ -71,24 +85,27 @@ def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
     >>> from imgprep.draw.tallies import tally_region_sizes
     >>> plot_region_sizes(tally_region_sizes(regions)).get_title()
-    'How much regions cover, 2 regions'
+    '0 of 2 regions cover less than 10 % of the image'
     """
+    sizes = sizes.frame() if isinstance(sizes, RegionStore) else sizes
+    sizes = tally_region_sizes(sizes) if "state" in sizes else sizes
     ax = axes(ax, 6, 3)
     ax.bar(range(len(sizes)), sizes["regions"], color=COLOURS[2], edgecolor="white")
     ax.set_xticks(range(len(sizes)), sizes["covers"], rotation=45, ha="right", fontsize=8)
     ax.set_ylabel("regions")
     ax.set_xlabel("share of the image")
-    ax.set_title(f"How much regions cover, {counted(int(sizes['regions'].sum()), 'region')}")
+    few, total = int(sizes["regions"].iloc[0]), int(sizes["regions"].sum())
+    ax.set_title(f"{few:,} of {counted(total, 'region')} cover less than 10 % of the image")
     return clean(ax)
 
 
-def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_suggestions(tally: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
     """Draw the fate of suggestions: high confidence should be accepted, low confidence may be replaced.
 
     Parameters
     ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_suggestions`.
+    tally : RegionStore or pandas.DataFrame
+        A store, or the tally from `imgprep.tally_suggestions`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -97,25 +114,39 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> shown = pd.DataFrame({"confidence": [0.9, 0.1], "fate": ["accepted", "replaced"], "iou": [1.0, 0.2]})
     >>> from imgprep.draw.tallies import tally_suggestions
     >>> plot_suggestions(tally_suggestions(shown)).get_title()
-    'Fate of 2 suggestions'
+    '1 of 2 suggestions was accepted or edited; at confidence 0.8–1.0, 1 of 1'
     """
-    ax = axes(ax, 6.5, 3.4)
-    total = tally["suggestions"].clip(lower=1)
-    left = pd.Series(0.0, index=tally.index)
-    for fate, colour, hatch in _FATES:
-        share = 100 * tally[fate] / total
-        ax.barh(tally.index, share, left=left, color=colour, hatch=hatch, edgecolor="white", label=fate)
+    tally = tally_suggestions(tally.suggestions()) if isinstance(tally, RegionStore) else tally
+    seen = tally[tally["suggestions"] > 0].reset_index(drop=True)
+    ax = axes(ax, 6.5, 1.4 + 0.42 * max(1, len(seen)))
+    left = pd.Series(0.0, index=seen.index)
+    for fate, colour in _FATES.items():
+        share = 100 * seen[fate] / seen["suggestions"]
+        ax.barh(seen.index, share, left=left, color=colour, edgecolor="white", label=fate)
+        for at, (count, middle) in enumerate(zip(seen[fate], left + share / 2, strict=True)):
+            if count:
+                ink = "white" if fate == "accepted" else "black"
+                ax.text(middle, at, f"{count:,}", ha="center", va="center", color=ink, fontsize=8)
         left += share
-    for at, (count, iou) in enumerate(zip(tally["suggestions"], tally["mean_iou"], strict=True)):
-        note = "none" if not count else f"{count:,}" + ("" if pd.isna(iou) else f", IoU {iou:.2f}")
-        ax.text(102, at, note, va="center", fontsize=8)
-    ax.set_yticks(list(tally.index), tally["confidence"])
+    for at, (count, iou) in enumerate(zip(seen["suggestions"], seen["mean_iou"], strict=True)):
+        ax.text(102, at, f"of {count:,}" + ("" if pd.isna(iou) else f", IoU {iou:.2f}"), va="center", fontsize=8)
+    ax.set_yticks(list(seen.index), seen["confidence"])
     ax.set_xlim(0, 100)
     ax.set_ylabel("confidence")
-    ax.set_xlabel("% of the suggestions; labels: number, mean IoU with the saved region")
-    ax.set_title(f"Fate of {counted(int(tally['suggestions'].sum()), 'suggestion')}", pad=24)
+    ax.set_xlabel("% of the suggestions; beside them: their number, and the mean IoU with the saved region")
+    ax.set_title(_suggestions_answer(seen), pad=24, fontsize=11)
     ax.legend(ncols=len(_FATES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     return clean(ax, grid="x")
+
+
+def _suggestions_answer(seen: pd.DataFrame) -> str:
+    if seen.empty:
+        return "No suggestions yet"
+    kept, total = seen["accepted"] + seen["edited"], int(seen["suggestions"].sum())
+    best = f"; at confidence {seen['confidence'].iloc[-1]}, {kept.iloc[-1]:,} of {seen['suggestions'].iloc[-1]:,}"
+    were = "was" if kept.sum() == 1 else "were"
+    text = f"{int(kept.sum()):,} of {counted(total, 'suggestion')} {were} accepted or edited"
+    return text + (best if len(seen) > 1 else "")
 
 
 def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -178,7 +209,7 @@ def plot_region_order(
     ...     Image.new("RGB", (60, 80)).save(pathlib.Path(folder) / "a.png")
     ...     batch = pd.DataFrame({"PicName": ["a.png"], "Region": ["5,8,50,70"]})
     ...     plot_region_order(detect_swapped_regions(batch), folder).get_title()
-    'Regions of 1 image in both orders (no verdict: undecided)'
+    'The order of the regions is open (undecided): 1 image'
     """
     pictures = _pictures(found, open_source(root), images)
     ax = axes(ax, max(3.0, 2.4 * len(pictures)), 3.6)
@@ -189,14 +220,14 @@ def plot_region_order(
         _outline(ax, left, edges, COLOURS[5], "-")
         _outline(ax, left, reordered(edges), COLOURS[4], "--")
         # Names are external: matplotlib would typeset text between dollar signs.
-        ax.text(left, -4, f"{name:.24}\n{wire}", fontsize=7, va="bottom", parse_math=False)
+        ax.text(left, -4, f"{textwrap.fill(name[:72], 24)}\n{wire}", fontsize=7, va="bottom", parse_math=False)
         left += picture.width + 12
     ax.set_xlim(0, max(left - 12, 1))
     ax.set_ylim(_TALL, 0)
     ax.set_axis_off()
     verdict = found.attrs["verdict"].iloc[0]["verdict"] if "verdict" in found.attrs else "none"
-    note = verdict if verdict in ("right", "swapped") else f"no verdict: {verdict}"
-    ax.set_title(f"Regions of {counted(len(pictures), 'image')} in both orders ({note})", pad=26)
+    answer = _ORDERS.get(verdict, f"The order of the regions is open ({verdict})")
+    ax.set_title(f"{answer}: {counted(len(pictures), 'image')}", pad=36, fontsize=11)
     if pictures:
         ax.plot([], [], "-", color=COLOURS[5], label="as x1,x2,y1,y2 (the wire)")
         ax.plot([], [], "--", color=COLOURS[4], label="as x1,y1,x2,y2")

@@ -59,9 +59,9 @@ def counted_bars(ax: Axes, counts: pd.Series, names: list[str], looks: Iterable[
     clean(ax, grid="x")
 
 
-def value_beside(ax: Axes, text: str, x: float, y: float) -> None:
-    """Write a value to the right of the end of a horizontal bar."""
-    ax.annotate(text, (x, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
+def value_beside(ax: Axes, text: str, x: float, y: float, *, gap: float = 4) -> None:
+    """Write a value to the right of the end of a horizontal bar, `gap` points away."""
+    ax.annotate(text, (x, y), (gap, 0), textcoords="offset points", va="center", fontsize=8)
 
 
 def shaded_table(ax: Axes, counts: pd.DataFrame, shares: Any, darkest: float, label: str) -> None:

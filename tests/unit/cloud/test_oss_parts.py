@@ -10,13 +10,15 @@ from types import SimpleNamespace
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
+import oss2
 import pandas as pd
 import pytest
 from oss2.xml_utils import parse_list_objects
 
-from imgprep.cloud.oss import Stored, _page
+from imgprep.cloud.oss import Stored, _Bridge, _page, _SignatureV4
 from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.clock import SystemClock
+from imgprep.core.credentials import Credentials, StaticCredentials
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.settings import Settings
 from imgprep.ship import upload_workers as crew
@@ -32,6 +34,27 @@ DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
 
 def test_the_crc_is_that_of_oss():
     assert crc64()(b"123456789") == 11051210869376104954
+
+
+@pytest.mark.parametrize("token", [None, "CAIS+/="])
+@pytest.mark.parametrize("key", ["a.jpg", "photos/1 ü~*'%2F.jpg", "裙/连衣裙.png", ""])
+@pytest.mark.parametrize(
+    "headers", [{}, {"X-Oss-Meta-imgprep": "copy", "Content-MD5": "1B2M==", "content-type": "image/jpeg", "range": "-"}]
+)
+@pytest.mark.parametrize("params", [{}, {"prefix": "a b/ü", "delimiter": "", "acl": "", "max-keys": "1000"}])
+def test_our_signature_is_that_of_oss2(token, key, headers, params):
+    bridge = _Bridge(StaticCredentials(Credentials("id", "secret", token)))
+
+    def signed(auth):
+        given = {"headers": dict(headers), "params": dict(params), "region": "cn-x", "product": "oss"}
+        request = oss2.http.Request("GET", "http://h/", **given)
+        auth._sign_request(request, "bucket", key)
+        return dict(request.headers.lower_items())
+
+    theirs, ours = oss2.ProviderAuthV4(bridge), _SignatureV4(bridge)
+    while (by_us := signed(ours))["x-oss-date"] != (by_them := signed(theirs))["x-oss-date"]:
+        pass  # a second has just ended
+    assert by_us == by_them
 
 
 def test_the_slow_crc_is_the_same_and_says_that_it_is_slow(monkeypatch, caplog):
@@ -214,7 +237,7 @@ def test_production_asks_for_the_instances_name(monkeypatch):
 
     monkeypatch.setattr("builtins.input", no_user)
     monkeypatch.setattr("imgprep.ship.panel.in_notebook", lambda: True)
-    with pytest.raises(ConfigError, match="no one can be asked to confirm"):
+    with pytest.raises(ConfigError, match="needs confirmation, which cannot be typed here"):
         check_confirmed(production, None)
     sandbox = production.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
     check_confirmed(sandbox, None)

@@ -104,14 +104,22 @@ def test_the_chart_shows_totals_and_what_moved():
     ax = plot_drift(drift)
     labels = [text.get_text() for text in ax.get_yticklabels()]
     assert labels == ["rows", "products", "images", "column CustomContent", "category Toys", "category Bags"]
-    assert [bar.get_width() for bar in ax.patches] == [0, 0, 0, -100, 100, -100]
+    assert [line.get_xdata()[-1] for line in ax.lines if line.get_markersize() == 7] == [100, 100, 100, 0, 200, 0]
     assert "10 → 0  emptied" in [text.get_text() for text in ax.texts]
+    assert ax.get_title() == "2 alarms: column CustomContent emptied, category Bags vanished"
+
+
+def test_the_axis_of_the_chart_fits_small_changes_and_its_title_says_that_there_is_no_alarm():
+    ax = plot_drift(compare_exports(export(100), export(103)))
+    low, high = ax.get_xlim()
+    assert 95 < low < 100 and 103 < high < 110
+    assert ax.get_title() == "No alarm: 100 → 103 rows; 3 products new, 0 gone"
 
 
 def test_many_changes_are_cut_to_the_largest_and_the_rest_is_counted():
     last = export(200).assign(type=[f"kind {n % 100}" for n in range(200)])
     ax = plot_drift(compare_exports(last, last.iloc[::2].reset_index(drop=True)))
-    assert len(ax.patches) == 24 and "smaller changes not shown" in ax.get_title()
+    assert len(ax.get_yticklabels()) == 24 and "smaller changes not shown" in ax.get_xlabel()
 
 
 def test_each_product_that_went_came_or_changed_is_named_with_what_changed():

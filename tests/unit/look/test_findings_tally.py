@@ -40,8 +40,8 @@ def test_a_rule_that_prepare_corrects_says_so_in_its_remedy_and_no_other_does():
 
 def test_the_chart_states_who_corrects_what_and_an_empty_one_is_no_error():
     ax = ip.plot_findings(SUMMARY)
-    assert ax.get_title() == "14 errors, 5 warnings: imgprep corrects 13 of them"
+    assert ax.get_title() == "14 errors to correct: 9 for imgprep, 2 for photographers, 3 for the shop"
     texts = [text.get_text() for text in ax.texts]
     assert "imgprep 9 · photographer 2" in texts and "11" in texts
-    assert ip.plot_findings(SUMMARY.head(0)).get_title() == "0 errors, 0 warnings: imgprep corrects 0 of them"
+    assert ip.plot_findings(SUMMARY.head(0)).get_title() == "No errors"
     plt.close("all")

@@ -112,7 +112,7 @@ def test_charts_draw_on_the_axes_that_are_given(runs):
     assert plot_outcomes(tally_outcomes(runs), ax=first) is first
     summary = pd.DataFrame({"rule": ["image-missing"], "severity": ["error"], "count": [7]})
     assert plot_findings(summary, ax=second) is second
-    assert second.get_title() == "7 errors, 0 warnings: imgprep corrects 0 of them"
+    assert second.get_title() == "7 errors to correct: 7 for photographers"
     assert len(plt.get_fignums()) == 1
 
 
@@ -129,11 +129,11 @@ def test_suggestions_are_counted_by_confidence_and_drawn_as_shares():
     assert tally["accepted"].tolist() == [0, 0, 0, 0, 2]
     assert tally["mean_iou"].iloc[-1] == pytest.approx(0.9)
     ax = plot_suggestions(tally)
-    assert ax.get_title() == "Fate of 5 suggestions"
+    assert ax.get_title() == "3 of 5 suggestions were accepted or edited; at confidence 0.8–1.0, 3 of 3"
     assert max(bar.get_width() for bar in ax.patches) == 100
     empty = tally_suggestions(offered.iloc[:0])
     assert empty["suggestions"].sum() == 0
-    assert plot_suggestions(empty).get_title() == "Fate of 0 suggestions"
+    assert plot_suggestions(empty).get_title() == "No suggestions yet"
 
 
 def test_both_orders_of_a_region_are_drawn_and_broken_images_skipped(tmp_path):
