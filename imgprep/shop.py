@@ -428,7 +428,8 @@ class Project:
     def rehearse(self, built: Built | str | Path, *, progress: bool = True, **switches: Any) -> Run:
         """Ship a batch to a new sandbox on this machine, and return the ended run.
 
-        `switches` are the options of `Sandbox`. Its gallery starts empty, and is never taken for the instance's.
+        `switches` are the options of `Sandbox`. Its gallery starts empty, and is never taken for the instance's. A
+        rehearsal uses this machine alone, not the project's cluster.
         """
         with Sandbox(**{"task_seconds": 0, "throttle": False, **switches}) as sandbox:
             settings, images = sandbox.settings, self.settings.images
