@@ -99,6 +99,7 @@ from .show.charts.regions import plot_region_places as plot_region_places
 from .show.charts.plans import plot_plan as plot_plan
 from .show.charts.plans import plot_drift as plot_drift
 from .show.charts.findability import plot_findability as plot_findability
+from .show.charts.regions import plot_drawings_saved as plot_drawings_saved
 from .show.report_page import write_report as write_report
 from .show.feedback import write_feedback as write_feedback
 from .show.contact_sheet import contact_sheet as contact_sheet

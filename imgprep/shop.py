@@ -20,6 +20,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
 from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
+from imgprep.core.text import counted, percent
 from imgprep.demo.history import make_history
 from imgprep.demo.notebook_inputs import fill_practice
 from imgprep.demo.shop import PART, demo_shop
@@ -30,10 +31,14 @@ from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
 from imgprep.outcomes.findability import Findability, findability
+from imgprep.outcomes.reconcile import Reconciliation, reconcile
+from imgprep.outcomes.retry import Retry, build_retry, plan_retry
 from imgprep.outcomes.review import Review, review
 from imgprep.outcomes.service_regions import service_regions
 from imgprep.outcomes.tallies import (
+    progress_of,
     tally_by,
+    tally_cause_spans,
     tally_causes,
     tally_durations,
     tally_failure_changes,
@@ -47,8 +52,10 @@ from imgprep.outcomes.what_if import what_if
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
+from imgprep.plan.parts import Parts, build_parts
 from imgprep.plan.preview import estimate, estimate_sentence
 from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.dump import dump_gallery
 from imgprep.ship.gallery import kept_export, own_runs, project_state, runs_of
 from imgprep.ship.preflight import preflight
 from imgprep.ship.run import Run, load_runs
@@ -222,6 +229,20 @@ class Runs(list[Run]):
         with_failures = [run for run in ended if run.counts.get("failed")]
         return with_failures[-1] if failed and with_failures else ended[-1]
 
+    @property
+    def sentence(self) -> str:
+        """The result in words: how first-time success developed, and how many images are still open."""
+        if not self:
+            return "no run yet"
+        tally = tally_outcomes(self)
+        (early, late), still = progress_of(tally), counted(int(tally["backlog"].iloc[-1]), "open image")
+        if len(self) == 1:
+            return f"{self[0].sentence}; {still}"
+        before, after = percent(early), percent(late)
+        went = f"{'rose' if late > early else 'fell'} from {before} to {after}" if before != after else f"was {after}"
+        dates = f"{len(self):,} runs, {self[0].started_at[:10]} to {self[-1].started_at[:10]}"
+        return f"{dates}: first-time success {went}; {still} now, {int(tally['backlog'].max()):,} at most"
+
     def outcomes(self) -> pd.DataFrame:
         """Return one row per run; see `tally_outcomes`."""
         return tally_outcomes(self)
@@ -229,6 +250,10 @@ class Runs(list[Run]):
     def causes(self, *, by: str | None = None) -> pd.DataFrame:
         """Return one row per run and cause; see `tally_causes`."""
         return tally_causes(self, by=by)
+
+    def cause_spans(self) -> pd.DataFrame:
+        """Return when each cause first and last occurred, and how many images wait for it; see `tally_cause_spans`."""
+        return tally_cause_spans(self)
 
     def by(self, column: str = "") -> pd.DataFrame:
         """Return the causes per value of a column of the catalogue or of the image facts; see `tally_by`."""
@@ -419,6 +444,39 @@ class Project:
                 progress=progress,
             )
 
+    def build_parts(
+        self,
+        out: str | Path | None = None,
+        *,
+        parts: int | None = None,
+        facts: str | Path | None = None,
+        delete_missing: bool = False,
+        confirm: str | None = None,
+        confirm_rows: int | None = None,
+        progress: bool = True,
+    ) -> Parts:
+        """Build the project's export, of any size, as several batch folders. See `imgprep.plan.parts.build_parts`.
+
+        By default, the folder is ``imgprep-work/parts``. The last export is not compared.
+        """
+        return build_parts(
+            self.catalogue,
+            out or self.work / "parts",
+            parts=parts,
+            facts=facts,
+            rules=Rules(**self.settings.rules),
+            baseline=Baseline(
+                known=self.known(),
+                delete_missing=delete_missing,
+                instance=self.settings.instance,
+                confirm=confirm,
+                confirm_rows=confirm_rows,
+            ),
+            regions=self._drawn(),
+            progress=progress,
+            **self.settings.reading,
+        )
+
     def cost(self, built: Built) -> str:
         """Return in words what sending a batch takes: lines, images, and time by quota and by own runs."""
         # A sandbox's pace says nothing about the service's.
@@ -432,10 +490,18 @@ class Project:
         rehearsal uses this machine alone, not the project's cluster.
         """
         with Sandbox(**{"task_seconds": 0, "throttle": False, **switches}) as sandbox:
-            settings, images = sandbox.settings, self.settings.images
-            if isinstance(images, OssRoot):  # read from where they are, with the project's own key
-                settings = settings.with_(images=images)
-            return self._send(built, settings, progress=progress)
+            return self.on(sandbox).ship(built, progress=progress)
+
+    def on(self, sandbox: Sandbox) -> Project:
+        """Return this shop with a running sandbox in place of its instance: same files, but a gallery of its own.
+
+        Work is done on this machine. Images in OSS are read from where they are, with the project's own key.
+        """
+        there = sandbox.settings
+        documents = dict.fromkeys(("role_policy", "role_trust", "uploader_policy"))  # of the real role
+        keys = {name: getattr(there, name) for name in ("oss_credentials", "imagesearch_credentials")}
+        own: dict[str, Any] = {**there.public(), **keys, **documents, "images": self.settings.images, "cluster": ""}
+        return Project(self.settings.with_(**own))
 
     def ship(self, built: Built | str | Path, *, confirm: str | None = None, progress: bool = True) -> Run:
         """Upload a batch to the instance, submit it, and follow its task until it ends.
@@ -443,11 +509,30 @@ class Project:
         A production gallery must be confirmed: by its name in `confirm`, or typed in the notebook. Calls can be
         repeated after an interruption. See `upload`, `submit` and `Run.follow`.
         """
-        return self._send(built, self.settings, confirm=confirm, known=self.known(), progress=progress)
+        self.upload(built, progress=progress)
+        return self.submit(built, confirm=confirm, progress=progress).follow(progress=progress)
 
-    def preflight(self) -> pd.DataFrame:
-        """Check keys, rights and settings before a batch is sent. See `preflight`."""
-        return preflight(self.settings)
+    def preflight(self, built: Built | str | Path | None = None) -> pd.DataFrame:
+        """Check keys, rights and settings, and with `built` also the uploaded batch. See `preflight`."""
+        return preflight(self.settings, None if built is None else _folder(built))
+
+    def upload(self, built: Built | str | Path, *, dry_run: bool = False, progress: bool = True) -> pd.DataFrame:
+        """Upload a batch: images first, then increment.meta. See `upload`."""
+        with open_cluster(self.settings.cluster) as executor:
+            return upload(
+                _folder(built),
+                None,
+                self.settings,
+                dry_run=dry_run,
+                runs=self.settings.runs,
+                known=self.known(),
+                executor=executor,
+                progress=progress,
+            )
+
+    def submit(self, built: Built | str | Path, *, confirm: str | None = None, progress: bool = True) -> Run:
+        """Start the task for an uploaded batch; `Run.follow` then waits for its end. See `submit`."""
+        return submit(_folder(built), self.settings, runs=self.settings.runs, confirm=confirm, progress=progress)
 
     def runs(self) -> Runs:
         """Return the runs of the project's gallery, oldest first.
@@ -465,6 +550,34 @@ class Project:
     def trace(self, product_id: str, *, ask: bool = False) -> Trace:
         """Return everything that happened to a product; with `ask`, ask the gallery about it now. See `trace`."""
         return trace(product_id, self.settings, ask=ask)
+
+    def retry(self, run: Run, catalogue: pd.DataFrame | None = None, *, progress: bool = True) -> Retry:
+        """Return the lines worth sending again with today's catalogue, or another. See `plan_retry`."""
+        return plan_retry(run, self.plan(self.load() if catalogue is None else catalogue, progress=progress).batch)
+
+    def build_retry(self, run: Run, catalogue: pd.DataFrame | None = None, *, progress: bool = True) -> Built:
+        """Build a batch folder, ``imgprep-work/retry``, from the lines that `retry` returns. See `build_retry`."""
+        with open_cluster(self.settings.cluster) as executor:
+            return build_retry(
+                run,
+                self.images,
+                self.work / "retry",
+                catalogue=self.load() if catalogue is None else catalogue,
+                rules=Rules(**self.settings.rules),
+                regions=self._drawn(),
+                target=self.settings.target,
+                cache=self._cache,
+                executor=executor,
+                progress=progress,
+            )[0]
+
+    def dump(self, *, progress: bool = True) -> Path:
+        """Export the gallery's content; plans start from the newest export. See `dump_gallery`."""
+        return dump_gallery(self.settings, progress=progress)
+
+    def reconcile(self, *, dump: str | Path | None = None, sample: int | None = None) -> Reconciliation:
+        """Compare the project's runs with an export of the gallery, or with a sample that is asked. See `reconcile`."""
+        return reconcile(self.runs(), dump=dump, sample=sample, settings=self.settings)
 
     def verify(self, **options: Any) -> Verification:
         """Ask the gallery whether it holds images as sent. See `verify_gallery` for the options."""
@@ -494,19 +607,9 @@ class Project:
         last = kept_export(own_runs(load_runs(self.settings.runs), self.settings), catalogue)
         return Baseline(known=self.known(), last=last, instance=self.settings.instance, **confirmed)
 
-    def _send(
-        self,
-        built: Built | str | Path,
-        settings: Settings,
-        *,
-        progress: bool,
-        confirm: str | None = None,
-        known: pd.DataFrame | None = None,
-    ) -> Run:
-        folder, runs = built.folder if isinstance(built, Built) else Path(built), self.settings.runs
-        with open_cluster(settings.cluster) as executor:
-            upload(folder, None, settings, runs=runs, known=known, executor=executor, progress=progress)
-        return submit(folder, settings, runs=runs, confirm=confirm, progress=progress).follow(progress=progress)
+
+def _folder(built: Built | str | Path) -> Path:
+    return built.folder if isinstance(built, Built) else Path(built)
 
 
 def _same(kept: pd.DataFrame, this: pd.DataFrame) -> bool:

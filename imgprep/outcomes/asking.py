@@ -1,12 +1,17 @@
-"""Queries to the gallery: their cost, when it must be confirmed, and the caveat about a sandbox's answers."""
+"""Queries to the gallery: their cost, confirmation and digest, and the caveat about a sandbox's answers."""
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Iterable
+
+import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
+from imgprep.ship.run import Run
 
 #: Number of requests above which asking must be confirmed.
 MANY = 1_000
@@ -28,6 +33,14 @@ def require_confirmed(what: str, requests: int, qps: int, confirm: int | None) -
             f"{what}: {cost(requests, qps)}, which other searches of the instance share; to continue, confirm the "
             f"number of requests: {requests} (confirm=, --confirm), or query fewer images (sample=, --sample)"
         )
+
+
+def questions_digest(rows: pd.DataFrame, runs: Iterable[Run]) -> str:
+    """Return a digest of the images to ask about and of the runs: an answer from before a newer run is outdated."""
+    digest = hashlib.sha256("\0".join(run.id for run in runs).encode())
+    for row in rows.itertuples(index=False):
+        digest.update("\0".join(map(str, row)).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def sandbox_note(settings: Settings) -> str:

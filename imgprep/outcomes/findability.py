@@ -6,7 +6,7 @@ import html
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imgprep.cloud.imagesearch import Found, ImageSearch
+from imgprep.cloud.imagesearch import Found, Hit, ImageSearch
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, RegionError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import replacing
-from imgprep.core.frames import detached, records
+from imgprep.core.frames import Table, detached, records, returns_table, show_fields_as_tables
 from imgprep.core.regions import Region, RegionState, named_edges, reordered
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted, percent
 from imgprep.look.duplicates import PLAIN, find_duplicates
-from imgprep.outcomes.asking import require_confirmed, sandbox_note
-from imgprep.ship.checks import saved_checks
+from imgprep.outcomes.asking import questions_digest, require_confirmed, sandbox_note
+from imgprep.ship.checks import Check, saved_checks, start_check
 from imgprep.ship.gallery import HELD, KEY, gallery_state, runs_of
 from imgprep.ship.run import Run
 
@@ -87,7 +87,11 @@ class Findability:
     gallery: str
     note: str
 
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
+
     @property
+    @returns_table
     def problems(self) -> pd.DataFrame:
         """The images that are not found as they should be, worst first."""
         found = self.images[self.images["problem"]]
@@ -98,12 +102,14 @@ class Findability:
         worst_first.attrs["note"] = self.note
         return worst_first
 
+    @returns_table
     def reasons(self) -> pd.DataFrame:
         """Return ``reason, images, remedy``, most frequent first."""
         counts = self.problems["reason"].value_counts()
         rows = [(name or "no reason found", int(count), REMEDIES[str(name)]) for name, count in counts.items()]
         return pd.DataFrame(rows, columns=["reason", "images", "remedy"])
 
+    @returns_table
     def by(self, column: str) -> pd.DataFrame:
         """Return how images are found per value of a column of `images`; numbers are cut into ranges.
 
@@ -148,7 +154,7 @@ class Findability:
         return text if self.meaningful else f"{text}; the ranking is no better than chance, so no reason is claimed"
 
     def _repr_html_(self) -> str:
-        table = self.reasons().to_html(index=False, border=0)
+        table = Table(self.reasons())._repr_html_()
         note = f"<p><b>{html.escape(self.note)}</b></p>" if self.note else ""
         return f"<p>{html.escape(self.sentence)}</p>{note}{table}"
 
@@ -177,9 +183,9 @@ def findability(
 ) -> Findability:
     """Search the gallery with a sample of its own images (SearchImageByName), and explain what is not found.
 
-    Nothing is uploaded or changed; ranks are kept in the project for the monthly review. Whole products are drawn at
-    random until they have `sample` images. Each image is searched without a category and, if it was added with one,
-    with it.
+    Nothing is uploaded or changed. Whole products are drawn at random until they have `sample` images. Each image is
+    searched without a category and, if it was added with one, with it. Answers are kept in the project's work folder as
+    they arrive: an interrupted call is resumed by repeating it. Ranks are kept for the monthly review.
 
     Parameters
     ----------
@@ -228,22 +234,24 @@ def findability(
     >>> found.images["rank_category"].unique().tolist()
     [1]
     """
-    settings = settings_of(settings)
-    chosen, facts = sampled_images(runs, settings, sample=sample, by=by)
+    settings, clock = settings_of(settings), clock or SystemClock()
+    own = runs_of([runs] if isinstance(runs, Run) else list(runs), settings)
+    chosen, facts = sampled_images(own, settings, sample=sample, by=by)
+    digest = questions_digest(chosen[[*_KEY, "CategoryId"]], own)
+    check = start_check(settings.work / SEARCHES, settings, digest, clock.time())
     service = ImageSearch(settings, clock=clock)
-    require_confirmed("findability", requests_for(chosen), service.searches_per_second(), confirm)
-    answers = _search(service, chosen, progress=progress)
-    size = len(chosen)
-    meaningful = _beats_chance(answers, chosen, size)
+    kept = [key in check.answers for key in chosen[_KEY].itertuples(index=False, name=None)]
+    require_confirmed("findability", requests_for(chosen[~np.array(kept)]), service.searches_per_second(), confirm)
+    answers = _search(service, chosen, check, progress=progress)
+    meaningful = _beats_chance(answers, chosen, len(chosen))
     images = _explained(chosen, answers, facts, meaningful)
     found = Findability(images, _pairs(images), meaningful, settings.gallery, sandbox_note(settings))
-    if settings.work.is_dir():
-        _keep(found, settings.work / SEARCHES, datetime.fromtimestamp((clock or SystemClock()).time(), UTC))
+    check.finish(found.sentence)
+    _keep(found, settings.work / SEARCHES, datetime.fromtimestamp(clock.time(), UTC))
     return found
 
 
 def _keep(found: Findability, folder: Path, at: datetime) -> None:
-    folder.mkdir(exist_ok=True)
     kept = found.images[[*_KEY, "CategoryId", "rank", "rank_category", "problem"]]
     with replacing(folder / f"{at:%Y-%m-%dT%H%M%SZ}.parquet") as draft:
         detached(kept.assign(gallery=found.gallery, note=found.note)).to_parquet(draft, index=False)
@@ -334,21 +342,35 @@ class _Answers:
     def best(self) -> Found | None:
         return self.given or self.plain
 
+    @classmethod
+    def kept(cls, record: Mapping[str, Any] | None) -> _Answers:
+        """Return the answers from a file of them."""
+        return cls(*(_found((record or {}).get(way)) for way in ("plain", "given")))
 
-def _search(service: ImageSearch, chosen: pd.DataFrame, *, progress: bool) -> list[_Answers]:
+
+def _found(kept: Mapping[str, Any] | None) -> Found | None:
+    if kept is None:
+        return None
+    lists = {"hits": tuple(Hit(**hit) for hit in kept["hits"]), "subjects": tuple(kept["subjects"])}
+    return Found(**{**kept, **lists})
+
+
+def _search(service: ImageSearch, chosen: pd.DataFrame, check: Check, *, progress: bool) -> list[_Answers]:
+    """Search with each image that has no answer yet; keep the answers as they arrive."""
     from tqdm.auto import tqdm  # noqa: PLC0415
 
-    answers = []
-    with tqdm(total=len(chosen), disable=not progress, unit="image", desc="search") as bar:
-        for row in records(chosen[[*_KEY, "CategoryId"]]):
+    rows = records(chosen[[*_KEY, "CategoryId"]])
+    left = [row for row in rows if (row["ProductId"], row["PicName"]) not in check.answers]
+    with tqdm(total=len(rows), initial=len(rows) - len(left), disable=not progress, unit="image", desc="search") as bar:
+        for row in left:
             product, name, category = row["ProductId"], row["PicName"], row["CategoryId"]
             plain = service.search_by_name(product, name, count=RESULTS)
             given = None
             if plain is not None and category is not None:
                 given = service.search_by_name(product, name, category=int(category), count=RESULTS)
-            answers.append(_Answers(plain, given))
+            check.add((product, name), asdict(_Answers(plain, given)))
             bar.update()
-    return answers
+    return [_Answers.kept(check.answers[row["ProductId"], row["PicName"]]) for row in rows]
 
 
 def _beats_chance(answers: list[_Answers], chosen: pd.DataFrame, size: int) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,9 +20,14 @@ from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _KEY = ["ProductId", "PicName"]
 _COMPARED = list(PAYLOAD)
 _COLUMNS = [*_KEY, "line", "difference", "field", "sent", "there"]
+#: Parts of `Reconciliation.overlap`.
+OVERLAP = ("both, as sent", "both, other values", "only our runs", "only the gallery")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Reconciliation:
         determined: the order within a file is undocumented.
     compared : str
         What the run was compared with, and how certain the result is.
+    overlap : pandas.DataFrame
+        ``where, images``: how the images of the runs and of an export overlap; empty without an export.
 
     Examples
     --------
@@ -53,9 +60,25 @@ class Reconciliation:
     differences: pd.DataFrame
     winners: pd.DataFrame
     compared: str
+    overlap: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["where", "images"]))
 
     def __post_init__(self) -> None:
         show_fields_as_tables(self)
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        if self.overlap.empty:
+            return self.compared
+        same, other, ours, theirs = self.overlap["images"]
+        found = f"{same:,} of {counted(same + other + ours, 'image')} are in the gallery as sent"
+        return f"{found}; {other:,} with other values, {ours:,} missing, {theirs:,} that we did not send"
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw how the images of the runs and of the export overlap."""
+        from imgprep.show.charts.outcomes import plot_overlap  # noqa: PLC0415  matplotlib is heavy
+
+        return plot_overlap(self.overlap, ax=ax)
 
     def __repr__(self) -> str:
         return f"Reconciliation({counted(len(self.differences), 'difference')}; {self.compared})"
@@ -120,12 +143,13 @@ def reconcile(
     verified = None if sample is None else _verified(runs, sample, settings)
     lines = last.batch.merge(last.outcome[["line", "outcome"]], on="line", how="left")
     differences, compared = pd.DataFrame(columns=_COLUMNS), "the run alone; the gallery was not queried"
+    more: dict[str, pd.DataFrame] = {}
     if there is not None:
-        differences = _against_export(runs, there, lines)
+        differences, more["overlap"] = _against_export(runs, there, lines)
         compared = f"an export of {counted(len(there), 'image')}: complete"
     elif verified is not None:
         differences, compared = _with_lines(verified.differences, lines), verified.sentence
-    return Reconciliation(_sums(lines), differences, _winners(lines, there), compared)
+    return Reconciliation(_sums(lines), differences, _winners(lines, there), compared, **more)
 
 
 def _sums(lines: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +176,8 @@ def _with_lines(keys: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     return keys.merge(numbers, on=_KEY, how="left").reindex(columns=_COLUMNS)
 
 
-def _against_export(runs: list[Run], there: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+def _against_export(runs: list[Run], there: pd.DataFrame, lines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the differences, and how the images of the runs and of the export overlap."""
     state, deleted = _expected(runs)
     held = state[state["state"] == "held"]
     known = pd.concat([state[_KEY], deleted, lines[_KEY].dropna()])
@@ -164,7 +189,10 @@ def _against_export(runs: list[Run], there: pd.DataFrame, lines: pd.DataFrame) -
         *(field_differences(both, name) for name in _COMPARED if f"{name}_there" in both.columns),
     ]
     found = _with_lines(pd.concat(parts, ignore_index=True), lines)
-    return found.sort_values(["difference", *_KEY, "field"], ignore_index=True)
+    other = len(found.loc[found["difference"].eq("other value"), _KEY].drop_duplicates())
+    counts = [len(both) - other, other, len(held) - len(both), len(there) - len(both)]
+    overlap = pd.DataFrame({"where": OVERLAP, "images": counts})
+    return found.sort_values(["difference", *_KEY, "field"], ignore_index=True), overlap
 
 
 def _winners(lines: pd.DataFrame, there: pd.DataFrame | None) -> pd.DataFrame:

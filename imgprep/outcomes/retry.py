@@ -12,6 +12,7 @@ import pandas as pd
 
 from imgprep.core.fields import FIELD_NAMES, PAYLOAD, Operation
 from imgprep.core.frames import returns_table, show_fields_as_tables
+from imgprep.core.text import counted
 from imgprep.outcomes.counting import KEY, read_each
 from imgprep.plan.batch_folder import Built, narrow_folder
 from imgprep.plan.build import build_batch
@@ -20,6 +21,9 @@ from imgprep.ship.gallery import UNKNOWN, gallery_state
 from imgprep.ship.report.causes import CauseTable, Family, known_to
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run, load_runs
+
+#: Reason of a line in the retry batch → how `Retry.sentence` puts it.
+_WHY = {"retry as it is": "with a cause that passes by itself", "end unknown": "with an unknown outcome"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,21 @@ class Retry:
 
     def __post_init__(self) -> None:
         show_fields_as_tables(self)
+
+    @property
+    def sentence(self) -> str:
+        """The result in words: how many lines are worth sending again, and why."""
+        every = len(self.batch) + len(self.rest)
+        if not every:
+            return "no line failed, so there is nothing to send again"
+        kinds = self.batch["reason"].str.replace(r":.*", "", regex=True).value_counts()
+        lines = counted(every, "failed or unknown line" if "end unknown" in kinds else "failed line")
+        if self.batch.empty:
+            return f"nothing is worth sending again yet: {lines} first need{'s' if every == 1 else ''} a correction"
+        why = ", ".join(f"{count:,} {_WHY.get(str(kind), kind)}" for kind, count in kinds.items())
+        worth = f"{len(self.batch):,} of {lines} {'is' if len(self.batch) == 1 else 'are'} worth sending again ({why})"
+        first = f"; {len(self.rest):,} first need{'s' if len(self.rest) == 1 else ''} a correction"
+        return worth + (first if len(self.rest) else "")
 
     def __repr__(self) -> str:
         return f"Retry(batch {len(self.batch):,} lines, rest {len(self.rest):,} lines)"
@@ -110,6 +129,7 @@ def plan_retry(
     batch = batch[~batch["line"].isin(list(leave_out))].sort_values("line", kind="stable")
     rest = lines.loc[~lines["line"].isin(batch["line"]), ["line", "ProductId", "PicName", "cause", "family", "remedy"]]
     batch = batch.assign(line=pd.array(range(1, len(batch) + 1), dtype="Int64"))
+    rest.attrs["labels"] = known_to(run, causes).frame().set_index("cause")["label"].to_dict()
     return Retry(batch.reset_index(drop=True), rest.reset_index(drop=True))
 
 

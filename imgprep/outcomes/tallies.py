@@ -124,6 +124,51 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
 
 
 @returns_table
+def tally_cause_spans(runs: Run | Iterable[Run]) -> pd.DataFrame:
+    """Return when each cause of failure first and last occurred, and how many images still wait because of it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per cause: ``cause, label, family, failed`` (first-time lines), ``runs`` (in which it occurred),
+        ``first, last`` (dates of such runs), ``open`` (images whose last outcome is this failure), ``remedy``. Causes
+        with open images come first, then the most common.
+
+    Examples
+    --------
+    >>> tally_cause_spans(runs)[["cause", "failed", "runs", "open"]].head(2)
+               cause  failed  runs  open
+    0  image_missing      12     1     9
+    1     bad_format      18     2     7
+    """
+    past = [runs] if isinstance(runs, Run) else list(runs)
+    tally, dates = tally_causes(past), {run.id: run.started_at[:10] for run in past}
+    ends = image_ends(past, "cause").unique(KEY, keep="last", maintain_order=True)
+    waiting = to_pandas(ends.filter(pl.col("outcome") == Outcome.FAILED)["cause"].value_counts(name="open"))
+    table = tally.assign(at=tally["run"].map(dates)).groupby(["cause", "label"], sort=False, as_index=False)
+    spans = table.agg(
+        family=("family", "first"),
+        failed=("count", "sum"),
+        runs=("run", "size"),
+        first=("at", "min"),
+        last=("at", "max"),
+        remedy=("remedy", "first"),
+    )
+    spans = spans.merge(waiting, on="cause", how="left").fillna({"open": 0}).astype({"open": "int64"})
+    order = ["cause", "label", "family", "failed", "runs", "first", "last", "open", "remedy"]
+    return spans.sort_values(["open", "failed", "cause"], ascending=[False, False, True], ignore_index=True)[order]
+
+
+def progress_of(tally: pd.DataFrame) -> tuple[float, float]:
+    """Return the first-time success of the earlier and of the later half of the runs in a `tally_outcomes`."""
+    first = tally["lines"] - tally["again"]
+    middle = (len(tally) + 1) // 2
+    halves = (slice(None, middle), slice(middle, None))
+    early, late = ((tally["success"] * first)[half].sum() / max(1, first[half].sum()) for half in halves)
+    return float(early), float(late)
+
+
+@returns_table
 def tally_by(
     runs: Run | Iterable[Run], column: str = "", *, top: int = 12, within: Iterable[Run] | None = None
 ) -> pd.DataFrame:
@@ -149,7 +194,7 @@ def tally_by(
     pandas.DataFrame
         ``value, cause, count, lines`` (lines sent with that value), ``share`` (of those lines), for lines sent for the
         first time only (see `imgprep.outcomes.counting`). ``.attrs["lines"]`` is the number of such lines,
-        ``.attrs["labels"]`` the labels of the causes, ``.attrs["column"]`` the column.
+        ``.attrs["labels"]`` and ``.attrs["families"]`` those of the causes, ``.attrs["column"]`` the column.
 
     Raises
     ------
@@ -182,7 +227,8 @@ def tally_by(
     counts["share"] = counts["count"] / counts["lines"]
     counts = counts.sort_values(["count", "value", "cause"], ascending=[False, True, True], ignore_index=True)
     counts.attrs |= {"lines": len(lines), "column": column}
-    counts.attrs["labels"] = known_to(runs).frame().set_index("cause")["label"].to_dict()
+    known = known_to(runs).frame().set_index("cause")
+    counts.attrs |= {"labels": known["label"].to_dict(), "families": known["family"].to_dict()}
     return counts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import random
@@ -17,10 +16,10 @@ from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCED_CATEGORY, Operation
-from imgprep.core.frames import records
+from imgprep.core.frames import records, show_fields_as_tables
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted, percent
-from imgprep.outcomes.asking import require_confirmed
+from imgprep.outcomes.asking import questions_digest, require_confirmed
 from imgprep.ship.checks import RECORDED, Check, checks_folder, saved_checks, start_check
 from imgprep.ship.gallery import HELD, KEY, UNKNOWN, gallery_state, runs_of
 from imgprep.ship.report.match import Outcome
@@ -70,6 +69,9 @@ class Verification:
     sentence: str
     at: str
     file: Path
+
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
 
     def __repr__(self) -> str:
         return f"Verification({self.sentence})"
@@ -152,7 +154,7 @@ def verify_gallery(
     service = ImageSearch(settings, clock=clock)
     require_confirmed("verify", len(wanted), service.searches_per_second(), confirm)
     folder = checks_folder(settings) if into is None else Path(into)
-    check = start_check(folder, settings, _digest(wanted, own), clock.time())
+    check = start_check(folder, settings, questions_digest(wanted[[*_KEY, "state"]], own), clock.time())
     _ask(service, wanted, check, progress=progress)
     asked, differences = _compared(wanted, check)
     settled = _settled(own, settings, check, clock)
@@ -271,14 +273,6 @@ def _at_most(found: int, drawn: int, marked: int, images: int) -> float:
 
 def _log_choose(total: int, some: int) -> float:
     return math.lgamma(total + 1) - math.lgamma(some + 1) - math.lgamma(total - some + 1)
-
-
-def _digest(wanted: pd.DataFrame, runs: list[Run]) -> str:
-    """Return a digest of the images to ask about and of the runs: an answer from before a newer run is outdated."""
-    digest = hashlib.sha256("\0".join(run.id for run in runs).encode())
-    for row in wanted[[*_KEY, "state"]].itertuples(index=False):
-        digest.update("\0".join(map(str, row)).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
 
 
 def _ask(service: ImageSearch, wanted: pd.DataFrame, check: Check, *, progress: bool) -> None:

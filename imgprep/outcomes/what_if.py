@@ -11,7 +11,7 @@ import pandas as pd
 from imgprep.cloud.imagesearch import Found, ImageSearch
 from imgprep.core.clock import Clock
 from imgprep.core.errors import ConfigError, RegionError, ServiceError
-from imgprep.core.frames import records
+from imgprep.core.frames import records, returns_table
 from imgprep.core.regions import Region
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import shown
@@ -34,6 +34,7 @@ _KINDS = {
 }
 
 
+@returns_table
 def what_if(
     images: pd.DataFrame | Iterable[str],
     root: str | os.PathLike[str],

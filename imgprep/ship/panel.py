@@ -13,7 +13,7 @@ from imgprep.core.clock import Clock
 from imgprep.core.credentials import Credentials, CredentialsProvider
 from imgprep.core.errors import ConfigError
 from imgprep.core.notebook import in_notebook, shows
-from imgprep.core.settings import Settings, find_project, is_loopback, is_vendors
+from imgprep.core.settings import HasSettings, Settings, find_project, is_loopback, is_vendors, settings_of
 from imgprep.core.text import counted, shown
 from imgprep.ship.task_status import Meaning, State, meaning
 from imgprep.show.template import template
@@ -128,13 +128,13 @@ class Banner:
         return template("banner.html").render(kind="error" if self.production else "info", word=word, text=rest)
 
 
-def banner(settings: Settings) -> Banner:
+def banner(settings: HasSettings | Settings) -> Banner:
     """Return a banner for the top of a notebook: SANDBOX, or PRODUCTION with the instance's name.
 
     Parameters
     ----------
-    settings : Settings
-        Settings that name instance, bucket and path.
+    settings : Project or Settings
+        A shop, or settings that name instance, bucket and path.
 
     Returns
     -------
@@ -146,6 +146,7 @@ def banner(settings: Settings) -> Banner:
     >>> banner(Settings(region="cn-shanghai", instance="shop", bucket="pictures", path="/increment"))
     PRODUCTION: instance shop in cn-shanghai, bucket pictures, path /increment
     """
+    settings = settings_of(settings)
     name = settings.instance or "not set"
     if settings.is_sandbox:
         return Banner(False, f"instance {name}; a server on this machine, nothing real is changed")
@@ -232,17 +233,20 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
 
     asking = Task(task_id, "", "", "asking")
     started, panel = clock.monotonic(), Panel(panel_html(asking, where, 0, waiting=waiting))
+    last = panel.value
     shown = display(panel, display_id=True)  # type: ignore[no-untyped-call]
 
     def update(task: Task, note: str | None = None, progress: Progress | None = None) -> None:
+        nonlocal last
         seconds = clock.monotonic() - started
         panel.value = panel_html(task, where, seconds, waiting=waiting, note=note, progress=progress)
+        last = panel_html(task, where, None, waiting=waiting, note=note, progress=progress)
 
     try:
         yield update
     finally:
-        # The last status remains as plain HTML, because a widget does not work in a saved notebook.
-        last = panel.value
+        # The last status remains as plain HTML, because a widget does not work in a saved notebook, and without the
+        # time, which would differ in each execution.
         panel.close()
         if shown is not None:
             shown.update(HTML(last))  # type: ignore[no-untyped-call]
@@ -256,7 +260,7 @@ def named(settings: Settings) -> str:
 def panel_html(
     task: Task,
     where: str,
-    seconds: float,
+    seconds: float | None,
     *,
     waiting: bool = False,
     note: str | None = None,
@@ -284,7 +288,7 @@ def panel_html(
     return template("task.html").render(
         task=task,
         where=where,
-        lasted=_lasted(seconds),
+        lasted="" if seconds is None else _lasted(seconds),
         word=word,
         kind=_KINDS.get(word),
         notes=notes,

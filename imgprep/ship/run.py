@@ -27,7 +27,7 @@ from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.fields import FIELDS, META_NAME, TABLES
 from imgprep.core.files import digest_of, naming_full_disk, replacing
 from imgprep.core.findings import FINDING_COLUMNS
-from imgprep.core.frames import attach, detached, returns_table
+from imgprep.core.frames import as_table, attach, detached, returns_table
 from imgprep.core.settings import PUBLIC, Settings
 from imgprep.core.text import counted, shown
 from imgprep.plan.batch_folder import read_about
@@ -118,6 +118,14 @@ class Run:
         if self.unmatched:
             counts += f", {self.unmatched:,} unmatched in the report"
         return f"Run({self.settings.get('instance') or 'no instance'}, {self.state}: {counts})"
+
+    @property
+    def sentence(self) -> str:
+        """The result in words: the number of lines sent, where to, and how they ended."""
+        counts = self.counts
+        ends = [f"{counts[end]:,} {end}" for end in map(str, Outcome) if counts.get(end)]
+        sent = f"{counted(counts.get('lines', 0), 'line')} sent to {named(self._sent_to)}"
+        return f"{sent}: {', '.join(ends)}" if self.ended and ends else f"{sent}; the run is {self.state}"
 
     @property
     def id(self) -> str:
@@ -359,6 +367,13 @@ class Run:
         from imgprep.outcomes.tallies import tally_by  # noqa: PLC0415  a room to the right
 
         return tally_by(self, column)
+
+    def surprises(self) -> pd.DataFrame:
+        """Return the lines that `check` did not predict correctly; see `line_verdicts`."""
+        from imgprep.outcomes.tallies import line_verdicts  # noqa: PLC0415  a room to the right
+
+        verdicts = line_verdicts(self)
+        return as_table(verdicts[verdicts["verdict"].isin(["missed", "predicted and passed"])])
 
     def retry(self, now: pd.DataFrame | None = None) -> Retry:
         """Return the lines worth sending again, and the rest with remedies; see `plan_retry`."""

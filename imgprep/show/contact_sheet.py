@@ -304,7 +304,7 @@ def _of_problems(found: pd.DataFrame, source: Source, part: _Part) -> ContactShe
         reason = t(row["reason"] or "no reason found")
         title = f"{shown(row['PicName'], 60)}: {reason}"
         sections.append(Section(title, len(row["instead"]), "", shown(t(row["remedy"])), cards))
-    title = t("{images} not found as it should be", images=t.counted(len(found), "image"))
+    title = t("Not found as expected: {images}", images=t.counted(len(found), "image"))
     if found.attrs.get("note"):
         title = t("{title}; {note}", title=title, note=t(found.attrs["note"]))
     return ContactSheet(title, sections, part.page, pages, len(found), part.side)

@@ -9,8 +9,10 @@ import pandas as pd
 
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
+from imgprep.core.regions import WIRE_ORDER
 from imgprep.core.text import percent, shown
 from imgprep.look.rules.book import named
+from imgprep.ship.report.causes import CAUSES
 from imgprep.show.template import template
 
 #: Rows visible at once, and maximum number of rows stored in a notebook; the rest stay in the frame.
@@ -26,14 +28,24 @@ _INTERNAL = ("digest", "source_digest", "phash", "position", "raw", "id_hash")
 _HEADERS = {"label": "cause", "ProductId": "product", "PicName": "image", "in_gallery": "in the gallery"}
 #: Columns that come first if a frame has them.
 _FIRST = ("severity", "rule", "label")
-#: The columns of findings that people read; the message repeats field and value.
-_OF_FINDINGS = ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
+_RANKS = ("rank_drawn", "rank_service", "rank_whole")
+#: Columns that identify a kind of frame → the columns of it that people read. A finding's message repeats field and
+#: value; the totals of causes are in titles.
+_READ = (
+    ({"rule", "message", "fix"}, ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")),
+    ({"label", "family", "remedy", "count"}, ("run", "label", "family", "count", "share", "remedy")),
+    ({"rank_drawn", "rank_whole"}, ("PicName", "drawn", "service", "iou", "same", *_RANKS, "problem")),
+    ({"state_ours", "iou"}, ("PicName", *WIRE_ORDER, "iou", "agree", "CategoryId", "category", "problem")),
+    ({"cause", "code", "outcome"}, ("line", "ProductId", "PicName", "verdict", "rule", "cause", "code", "decision")),
+)
 #: Columns of names, which are not wrapped.
 _NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
 #: Columns whose values are texts of ours.
 _WORDS = ("label", "family", "severity", "remedy", "outcome")
-#: Text length, in characters, from which a column gets a minimum width.
-_LONG = 40
+#: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
+_LABELS = {cause.id: cause.label for cause in CAUSES}
+#: Text lengths, in characters: from which a column gets a minimum width, and up to which it is not wrapped.
+_LONG, _SHORT = 40, 20
 
 
 def table_html(
@@ -68,10 +80,12 @@ def table_html(
 def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
     """Return the columns to display, and the names of those left out."""
     names = [name for name in frame.columns if str(name) not in _INTERNAL]
-    if {"rule", "message", "fix"} <= set(names):
-        names = [name for name in _OF_FINDINGS if name in names]
-    if "label" in names and "cause" in names:
-        names.remove("cause")
+    for kind, read in _READ:
+        if kind <= set(names):
+            names = [name for name in read if name in names]
+            break
+    if "label" in names:
+        names = [name for name in names if name != "cause"]
     if "run" in names and len(frame) > 1 and frame["run"].nunique(dropna=False) == 1:
         names.remove("run")
     names = [name for name in names if frame.empty or frame[name].notna().any()]
@@ -81,10 +95,11 @@ def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
 
 
 def _kind(name: Any, column: pd.Series, texts: list[str]) -> str:
-    """Return the style of a column: number, name, long or none."""
+    """Return the style of a column: number, name, long, short or none."""
     if pd.api.types.is_numeric_dtype(column) and column.dtype not in ("bool", "boolean"):
         return "number"
-    return "name" if name in _NAMES else "long" if any(len(text) > _LONG for text in texts) else ""
+    longest = max(map(len, texts), default=0)
+    return "name" if name in _NAMES else "long" if longest > _LONG else "short" if longest <= _SHORT else ""
 
 
 def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
@@ -101,8 +116,8 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
         return ""
     if isinstance(value, bool):
         return t("yes") if value else t("no")
-    if name == "cause":
-        return t(str(labels.get(str(value), value)))
+    if str(name).partition("_")[0] == "cause":
+        return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
     if name in _WORDS:
         return shown(t(str(value)), CELL)
     if name == "fix":

@@ -40,6 +40,7 @@ PANELS = {
     "look.match_panel",
     "draw.annotator",
     "outcomes.cause_explorer",
+    "outcomes.reconcile",
     "outcomes.review",
     "outcomes.trace",
     "ship.panel",

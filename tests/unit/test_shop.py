@@ -106,3 +106,38 @@ def test_a_project_fills_in_its_paths_rules_and_runs(tmp_path, monkeypatch):
     assert shop.known()["state"].eq("held").all()
     assert shop.plan(catalogue, progress=False).batch.empty, "the rehearsed gallery holds it already"
     assert "holds" in shop.trace(str(catalogue["ProductId"].iloc[0])).answer
+
+
+def test_on_a_sandbox_the_steps_of_a_project_go_to_its_gallery(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shop = open_project()
+    catalogue = shop.load().head(12)
+    with ip.Sandbox(task_seconds=0, throttle=False) as sandbox:
+        there = shop.on(sandbox)
+        assert there.settings.is_sandbox and there.catalogue == shop.catalogue and there.work == shop.work
+        assert "SANDBOX" in repr(ip.banner(there))
+        built = there.build(catalogue.head(8), progress=False)
+        assert set(there.preflight(built)["result"]) >= {"fail"}, "nothing is uploaded yet"
+        assert set(there.upload(built, dry_run=True, progress=False)["outcome"]) == {"planned"}
+        there.upload(built, progress=False)
+        run = there.submit(built, progress=False).follow(progress=False)
+        assert run.sentence == f"{len(built.plan.batch)} lines sent to demo (SANDBOX): {len(built.plan.batch)} imported"
+        assert there.runs().sentence == f"{run.sentence}; 0 open images"
+        found = there.reconcile(dump=there.dump(progress=False))
+        assert found.overlap["images"].tolist() == [len(built.plan.batch), 0, 0, 0]
+        assert len(there.known()) == len(built.plan.batch)
+        there.ship(there.build(catalogue, progress=False), progress=False)
+        assert there.runs().sentence.startswith("2 runs from ") and there.runs().cause_spans().empty
+    assert run.surprises().empty
+
+
+def test_a_corrected_line_is_worth_sending_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shop = open_project(history=1)
+    run, catalogue = shop.runs().newest(), shop.load()
+    bad = run.retry().rest.query("cause == 'bad_region'")["PicName"]
+    corrected = catalogue[catalogue["PicName"].isin(bad)].assign(Region=None)
+    again = shop.retry(run, corrected, progress=False)
+    assert sorted(again.batch["PicName"]) == sorted(bad) and set(again.batch["reason"]) == {"changed since: Region"}
+    built = shop.build_retry(run, corrected, progress=False)
+    assert shop.rehearse(built, progress=False).sentence.endswith(f"{len(bad)} imported")

@@ -12,15 +12,15 @@ from imgprep.core.text import counted, percent
 from imgprep.outcomes.tallies import tally_by, tally_causes
 from imgprep.ship.report.causes import CAUSES, UNRECOGNISED, Family
 from imgprep.show.charts.style import (
-    COLOURS,
     Countable,
     axes,
-    clean,
+    bar_width,
+    counted_bars,
     legible,
+    run_places,
     run_ticks,
     tallied,
     text_style,
-    value_beside,
 )
 
 if TYPE_CHECKING:
@@ -58,10 +58,11 @@ def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False,
 
     Examples
     --------
-    >>> ip.plot_causes(runs).get_title()
-    'Causes of failure, 3 runs, 438 lines sent'
-    >>> ip.plot_causes(runs[0]).get_title()
-    'Why lines failed: 39 of 314 lines sent'
+    >>> print(ip.plot_causes(runs).get_title())
+    Most failures: format not accepted, 18 of 44
+    3 runs, 438 lines sent for the first time
+    >>> print(ip.plot_causes(runs[0]).get_title())
+    39 of 314 lines failed, most often: format not accepted (16)
     """
     tally = tallied(data, tally_causes)
     lines = _lines_of(tally)
@@ -73,9 +74,9 @@ def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False,
     tally = _rest_as_one(tally, top)
     common = _commonest(tally)
     order = [*common[common != _REST], *common[common == _REST]]
-    ax = axes(ax, max(8, min(14, 4 + 0.5 * len(runs))), 1.4 + 0.55 * max(2, len(order)))
-    sent = f"{sum(lines.values()):,} lines sent" + (" for the first time" if first else "")
-    ax.set_title(f"Causes of failure, {len(runs)} runs, {sent}", pad=20, **text_style())
+    ax = axes(ax, max(8, min(14, 4 + 0.5 * len(runs))), 1.6 + 0.55 * max(2, len(order)))
+    sent = f"{len(runs):,} runs, {sum(lines.values()):,} lines sent" + (" for the first time" if first else "")
+    ax.set_title(f"{legible(ax, [_most(tally)])[0]}\n{sent}", pad=20, **text_style())
     failed = "failed lines sent for the first time" if first else "failed lines"
     ax.set_ylabel(f"{failed}, % of lines sent" if share else failed, labelpad=120)
     ax.spines[:].set_visible(False)
@@ -86,25 +87,33 @@ def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False,
     rows = tally.drop_duplicates("cause").set_index("cause").loc[order]
     labels = legible(ax, map(texts(display_language()), rows["label"]))
     highest = max(1, table.to_numpy().max(initial=0))
-    panel = ax
+    panel, places = ax, run_places(runs)
     for at, (cause, label) in enumerate(zip(order, labels, strict=True)):
         panel = ax.inset_axes((0.0, 1 - (at + 1) / len(order), 1.0, 0.8 / len(order)))
         colour = FAMILY_COLOURS.get(str(rows.at[cause, "family"]), "#999999")
-        panel.bar(range(len(runs)), table[cause], color=colour, width=0.7)
-        for place, number in enumerate(table[cause]):
+        panel.bar(places, table[cause], color=colour, width=bar_width(places))
+        for place, number in zip(places, table[cause], strict=True):
             if number:
-                text = f"{number:.0f} %" if share else f"{number:,}"
+                text = percent(number / 100) if share else f"{number:,}"
                 panel.annotate(text, (place, number), (0, 1), textcoords="offset points", ha="center", fontsize=7)
         panel.set_ylim(0, highest * 1.3)
-        panel.set_xlim(-0.6, len(runs) - 0.4)  # a run without failures keeps its position
+        run_ticks(panel, runs, places)  # a run without failures keeps its position
         panel.set_yticks([])
         panel.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, **text_style())
         panel.spines[["top", "right", "left"]].set_visible(False)
-        panel.set_xticks([])
-    panel.set_xlim(-0.6, len(runs) - 0.4)
-    run_ticks(panel, runs)
+        panel.tick_params(labelbottom=False, bottom=False)
+    panel.tick_params(labelbottom=True)
     _name_families(ax, rows["family"])
     return ax
+
+
+def _most(tally: pd.DataFrame) -> str:
+    """Return the most common cause in words, with its share of the failures."""
+    failed = int(tally["count"].sum())
+    if not failed:
+        return "No line failed"
+    counts = tally.groupby("label", sort=False)["count"].sum()
+    return f"Most failures: {counts.idxmax()}, {counts.max():,} of {failed:,}"
 
 
 def _name_families(ax: Axes, families: pd.Series) -> None:
@@ -145,27 +154,33 @@ def _lines_of(tally: pd.DataFrame) -> dict[str, int]:
 def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
     tally = tally.sort_values("count", ascending=False, kind="stable")
     failed, lines = (int(tally[name].iloc[0]) if len(tally) else 0 for name in ("failed", "lines"))
-    colours = [FAMILY_COLOURS.get(family, "#999999") for family in tally["family"]]
-    so_far = tally["count"].cumsum()
-    for at, (colour, count, total) in enumerate(zip(colours, tally["count"], so_far, strict=True)):
-        ax.barh(at, count, color=colour)
-        value_beside(ax, f"{count:,}  ({percent(total / failed)} so far)", count, at)
     families = tally["family"].fillna("")
     t = texts(display_language())
-    labels = [f"{t(label)}\n{t(family)}".strip() for label, family in zip(tally["label"], families, strict=True)]
-    ax.set_yticks(range(len(tally)), legible(ax, labels), fontsize=8, **text_style())
-    ax.invert_yaxis()
-    ax.margins(x=0.18)
+    colours = [FAMILY_COLOURS.get(family, "#999999") for family in families]
+    labels = legible(ax, map(t, tally["label"]))
+    counted_bars(ax, tally["count"], labels, [(colour, "") for colour in colours])
+    ax.set_yticks(range(len(tally)), labels, fontsize=9, **text_style())
     ax.set_xlabel("failed lines")
-    ax.set_title(f"Why lines failed: {failed:,} of {lines:,} lines sent" if lines else "No line failed")
     if not len(tally):
         ax.set_yticks([])
         ax.set_xticks([])
-    return clean(ax, grid="x")
+        ax.set_title("No line failed")
+        return ax
+    for at, name in enumerate(dict.fromkeys(families)):  # each family in its colour, at the lower right
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right"}
+        colour = FAMILY_COLOURS.get(name, "#999999")
+        count = int(tally.loc[families == name, "count"].sum())
+        text = f"{t(name)}: {count:,}"
+        ax.annotate(text, (1, 0), (-4, 8 + 13 * at), fontsize=9, color=colour, **place, **text_style())
+    common = f"{labels[0]} ({int(tally['count'].iloc[0]):,})"
+    ax.set_title(f"{failed:,} of {counted(lines, 'line')} failed, most often: {common}", **text_style())
+    return ax
 
 
 def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: str = "", top: int = 12) -> Axes:
-    """Draw which causes affect which values: a dot for each, with its count; the area is the share of the lines sent.
+    """Draw which causes affect which values: a dot with its count for each, in the colour of the cause's family.
+
+    The area of a dot is its share of the lines that were sent with the value.
 
     Parameters
     ----------
@@ -182,8 +197,9 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
 
     Examples
     --------
-    >>> ip.plot_by(runs, "format").get_title()
-    '44 failed lines of 438 sent, by cause and format'
+    >>> print(ip.plot_by(runs, "format").get_title())
+    44 failed lines of 438 sent, by cause and format
+    most often: (none), 23 of 23 lines sent (100%)
     """
     tally = tallied(data, partial(tally_by, column=column))
     name = name or tally.attrs.get("column", "value")
@@ -198,10 +214,16 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
     shares = counts.div(lines, axis=0).to_numpy(dtype="float64") * 100
     # A column of many causes would be so dark that all others would look pale.
     darkest = max(1.0, shares[:, : top if many else None].max(initial=0))
-    ax = axes(ax, 3.5 + 0.85 * len(counts.columns), max(3.0, 1.6 + 0.36 * len(counts)))
+    ax = axes(ax, 3.5 + 0.85 * len(counts.columns), max(3.0, 1.9 + 0.36 * len(counts)))
     failed, sent = int(tally["count"].sum()), tally.attrs.get("lines")
     title = counted(failed, "failed line") + (f" of {sent:,} sent" if sent else "")
-    ax.set_title(legible(ax, [f"{title}, by cause and {name}"])[0], **text_style())
+    if len(counts):
+        of_value = counts.sum(axis=1)
+        worst = f"{of_value.index[0]}, {of_value.iloc[0]:,} of {counted(int(lines.iloc[0]), 'line')} sent"
+        worst = f"\nmost often: {worst} ({percent(of_value.iloc[0] / lines.iloc[0])})"
+    else:
+        worst = ""
+    ax.set_title(legible(ax, [f"{title}, by cause and {name}{worst}"])[0], **text_style())
     if counts.empty:
         ax.set_axis_off()
         return ax
@@ -211,21 +233,25 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right", **text_style())
     values = legible(ax, [f"{value} ({sent:,} sent)" for value, sent in lines.items()])
     ax.set_yticks(range(len(values)), values, **text_style())
-    _dots(ax, counts, shares, darkest)
+    families = {cause.id: cause.family for cause in CAUSES} | tally.attrs.get("families", {})
+    _dots(
+        ax, counts, shares, darkest, [FAMILY_COLOURS.get(str(families.get(str(cause))), "#999999") for cause in counts]
+    )
     return ax
 
 
-def _dots(ax: Axes, counts: pd.DataFrame, shares: Any, largest: float) -> None:
-    """Draw a dot with a count for each cell that is not empty; its area is proportional to its share in percent."""
+def _dots(ax: Axes, counts: pd.DataFrame, shares: Any, largest: float, colours: list[str]) -> None:
+    """Draw a dot with a count for each cell that is not empty; its area grows with its share in percent."""
     rows, columns = counts.to_numpy().nonzero()
-    areas = [40 + 700 * min(1.0, share / largest) for share in shares[rows, columns]]
-    ax.scatter(columns, rows, s=areas, color=COLOURS[1], alpha=0.75, linewidths=0)
+    areas = [190 + 500 * min(1.0, share / largest) for share in shares[rows, columns]]
+    ax.scatter(columns, rows, s=areas, color=[colours[column] for column in columns], linewidths=0)
     for row, column, count in zip(rows.tolist(), columns.tolist(), counts.to_numpy()[rows, columns], strict=True):
-        ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8)
+        text = "black" if colours[column] == FAMILY_COLOURS[Family.RETRY.value] else "white"
+        ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=text)
     ax.set_xlim(-0.6, len(counts.columns) - 0.4)
     ax.set_ylim(len(counts) - 0.4, -0.6)
     ax.set_xlabel(
-        f"dot: failed lines; its area: % of the lines sent with that value, at most {largest:.0f} %", fontsize=8
+        f"dot: failed lines; its area: share of the lines sent with that value, at most {largest:.0f}%", fontsize=8
     )
     ax.tick_params(labelsize=8, length=0)
     ax.grid(alpha=0.2)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from imgprep.core.fields import CATEGORIES
 from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.findability import Findability
-from imgprep.show.charts.style import COLOURS, HATCHES, axes, clean, counted_bars, legible, text_style, value_beside
+from imgprep.show.charts.style import COLOURS, axes, clean, counted_bars, legible, text_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +36,9 @@ def plot_findability(found: Findability, by: str | None = None, *, ax: Axes | No
     >>> found = Findability(images, pd.DataFrame(), True, "shop", "")
     >>> plot_findability(found).get_title()
     'Why 1 of 2 images is not found as it should be'
-    >>> plot_findability(found, "region").get_title()
-    'Images that find themselves first, by region'
+    >>> print(plot_findability(found, "region").get_title())
+    Find themselves first: 100% of the images, 100% with their category
+    by region
     """
     ax = _reasons(found, ax) if by is None else _shares(found.by(by), ax)
     if found.note:  # a sandbox's ranking must not be taken for the vendor's
@@ -57,27 +57,38 @@ def _reasons(found: Findability, ax: Axes | None) -> Axes:
     return ax
 
 
+#: Column of shares → how it is searched, colour, and on which side of the dot its share is written.
+_WAYS = {
+    "first": ("without a category", COLOURS[5], -1),
+    "first_category": ("with the category they were added with", COLOURS[0], 1),
+}
+
+
 def _shares(table: pd.DataFrame, ax: Axes | None) -> Axes:
-    ax = axes(ax, 7, 1.6 + 0.5 * len(table))
-    places = np.arange(len(table))
-    styles = (
-        ("first", "without a category", COLOURS[1], HATCHES[1], -0.2),
-        ("first_category", "with the category they were added with", COLOURS[0], "", 0.2),
-    )
-    for name, label, colour, hatch, offset in styles:
-        shares = 100 * table[name].astype(float)
-        ax.barh(places + offset, shares, 0.38, color=colour, hatch=hatch, edgecolor="white", label=label)
-        for at, share in zip(places, shares, strict=True):
-            value_beside(ax, percent(share / 100), share, at + offset)
+    """Draw both shares of each value as dots on a line, whose length is what the category changes."""
+    ax = axes(ax, 7.5, 2.0 + 0.3 * len(table))
+    places, shares = range(len(table)), {name: 100 * table[name].astype(float) for name in _WAYS}
+    ax.hlines(places, shares["first"], shares["first_category"], color="#bbbbbb", linewidth=2, zorder=1)
+    for name, (label, colour, side) in _WAYS.items():
+        ax.scatter(shares[name], places, s=45, color=colour, marker="o" if side > 0 else "D", label=label, zorder=2)
+        for at, share, both in zip(places, shares[name], shares["first"] == shares["first_category"], strict=True):
+            if not (both and side < 0):  # equal shares are written once
+                place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+                ax.annotate(
+                    percent(share / 100), (share, at), (7 * side, 0), ha="left" if side > 0 else "right", **place
+                )
     t = texts(display_language())
-    names = {str(number): f"{t(label)}, {number}" for number, label in CATEGORIES.items()}
+    names = {str(number): t(label) for number, label in CATEGORIES.items()}
     by_category = table.attrs.get("column") == "CategoryId"
     values = legible(ax, [names.get(value, value) if by_category else value for value in table["value"]])
     labels = [f"{value} ({count:,})" for value, count in zip(values, table["images"], strict=True)]
     ax.set_yticks(places, labels, **text_style())
     ax.invert_yaxis()
-    ax.set_xlim(0, 112)
+    ax.set_xlim(-12, 112)
+    ax.set_xticks(range(0, 101, 20))
     ax.set_xlabel("% of the images searched with (number in brackets)")
-    ax.set_title(f"Images that find themselves first, by {table.attrs.get('column', '')}", pad=24)
+    plain, given = (percent((shares[name] * table["images"]).sum() / 100 / table["images"].sum()) for name in _WAYS)
+    by = legible(ax, [table.attrs.get("column", "")])[0]
+    ax.set_title(f"Find themselves first: {plain} of the images, {given} with their category\nby {by}", pad=24)
     ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     return clean(ax, grid="x", whole=False)

@@ -12,6 +12,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.tallies import (
+    progress_of,
     tally_durations,
     tally_failure_changes,
     tally_flow,
@@ -21,15 +22,16 @@ from imgprep.outcomes.tallies import (
 from imgprep.ship.run import Run
 from imgprep.show.charts.style import (
     COLOURS,
-    HATCHES,
     OUTCOME_COLOURS,
     OUTCOME_HATCHES,
     Countable,
     axes,
+    bar_width,
     clean,
     counted_bars,
     legible,
     run_axes,
+    run_places,
     run_ticks,
     shaded_table,
     tallied,
@@ -47,7 +49,7 @@ _RESENT = "#595959"
 
 
 def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = False) -> Axes:
-    """Draw stacked bars of the outcomes of lines that each run sent for the first time, with the success rate above.
+    """Draw how lines ended: one run as a bar for each outcome, several as stacked bars at their dates.
 
     Lines sent again are a separate series: a grey part of the bar, or a dashed line.
 
@@ -58,53 +60,106 @@ def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = Fals
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     share : bool
-        Draw only the success rates, as lines.
+        Draw the success rates as lines, and below them the images that were open after each run.
 
     Examples
     --------
     >>> ip.plot_outcomes(runs).get_title()
     'Outcomes of 438 lines sent for the first time in 3 runs'
+    >>> ip.plot_outcomes(runs[0]).get_title()
+    '275 of 314 lines imported or deleted (88%)'
     >>> ip.plot_outcomes(runs, share=True).get_title()
-    'Imported or deleted over 3 runs, 438 lines sent for the first time'
+    'First-time success: 89%, then 100% in the later half; 27 images open'
     """
     tally = tallied(data, tally_outcomes)
-    ax = run_axes(ax, len(tally), 3.2 if share else 4)
-    again = tally.attrs.get("again", pd.DataFrame(columns=tally.columns)).set_index("run").reindex(tally["run"])
-    again = again.reset_index(drop=True).set_axis(tally.index)
-    first = tally["lines"] - again["lines"].fillna(0)
-    runs, resent = counted(len(tally), "run"), again["lines"].fillna(0)
-    sent = counted(int(first.sum()), "line") + (" sent for the first time" if resent.any() else " sent")
     if share:
-        ax.plot(range(len(tally)), tally["success"] * 100, color=COLOURS[0], marker="o", markersize=4)
-        if resent.any():
-            look: dict[str, Any] = {"color": _RESENT, "marker": "s", "markersize": 4, "linestyle": "--"}
-            ax.lines[0].set_label("sent for the first time")
-            ax.plot(range(len(tally)), again["success"] * 100, label="sent again", **look)
-            ax.legend(frameon=False, fontsize=8, loc="lower right")
-        ax.set_ylim(0, 105)
-        ax.set_ylabel("% of these lines" if resent.any() else "% of the lines sent")
-        ax.set_title(f"Imported or deleted over {runs}, {sent}")
-    else:
-        bottom = pd.Series(0.0, index=tally.index)
-        for outcome, colour in OUTCOME_COLOURS.items():
-            if (count := tally[outcome] - again[outcome].fillna(0)).any():
-                look = {"color": colour, "hatch": OUTCOME_HATCHES.get(outcome, ""), "width": 0.7}
-                ax.bar(tally.index, count, bottom=bottom, label=outcome, edgecolor="white", **look)
-                bottom += count
-        step = -(-len(tally) // 24)  # with more runs, the percentages would overlap
-        if resent.any():
-            ax.bar(
-                tally.index, resent, bottom=bottom, label="sent again", color="#dddddd", edgecolor="white", width=0.7
-            )
-        for at, (total, success) in list(enumerate(zip(bottom + resent, tally["success"], strict=True)))[::step]:
-            text = "" if pd.isna(success) else percent(success, 1)
-            ax.annotate(text, (at, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
-        ax.margins(y=0.12)
-        ax.set_ylabel("lines sent; above: % imported or deleted" + (" of first-time lines" if resent.any() else ""))
-        ax.set_title(f"Outcomes of {sent} in {runs}")
-        ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    run_ticks(ax, list(tally["run"]))
+        return _plot_success(tally, run_axes(ax, len(tally), 4.6))
+    if len(tally) == 1:
+        return _plot_ends(tally.iloc[0], axes(ax, 7, 2.4))
+    ax = run_axes(ax, len(tally), 4)
+    again = _again(tally)
+    first, resent = tally["lines"] - again["lines"], again["lines"]
+    places = run_places(list(tally["run"]))
+    width, bottom = bar_width(places), pd.Series(0.0, index=tally.index)
+    for outcome, colour in OUTCOME_COLOURS.items():
+        if (count := tally[outcome] - again[outcome]).any():
+            look: dict[str, Any] = {"color": colour, "hatch": OUTCOME_HATCHES.get(outcome, ""), "width": width}
+            ax.bar(places, count, bottom=bottom, label=outcome, edgecolor="white", **look)
+            bottom += count
+    step = -(-len(tally) // 24)  # with more runs, the percentages would overlap
+    if resent.any():
+        ax.bar(places, resent, bottom=bottom, label="sent again", color="#dddddd", edgecolor="white", width=width)
+    for place, total, success in list(zip(places, bottom + resent, tally["success"], strict=True))[::step]:
+        text = "" if pd.isna(success) else percent(success)
+        ax.annotate(text, (place, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
+    ax.margins(y=0.12)
+    ax.set_ylabel("lines sent; above: % imported or deleted" + (" of first-time lines" if resent.any() else ""))
+    sent = counted(int(first.sum()), "line") + (" sent for the first time" if resent.any() else " sent")
+    ax.set_title(f"Outcomes of {sent} in {counted(len(tally), 'run')}")
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    run_ticks(ax, list(tally["run"]), places)
     return clean(ax)
+
+
+def _again(tally: pd.DataFrame) -> pd.DataFrame:
+    """Return the counts of lines sent again, aligned with the tally."""
+    again: pd.DataFrame = (
+        tally.attrs.get("again", pd.DataFrame(columns=tally.columns)).set_index("run").reindex(tally["run"])
+    )
+    again = again.reset_index(drop=True).set_axis(tally.index)
+    counts = ["lines", *OUTCOME_COLOURS]
+    again[counts] = again[counts].fillna(0)
+    return again
+
+
+def _plot_ends(run: pd.Series, ax: Axes) -> Axes:
+    """Draw the outcomes of one run that occurred, each as a bar."""
+    ends = [end for end in OUTCOME_COLOURS if run[end]]
+    counted_bars(ax, run[ends], ends, [(OUTCOME_COLOURS[end], "") for end in ends])
+    ax.set_xlabel("lines")
+    good, lines = int(run["imported"] + run["deleted"]), int(run["lines"])
+    share = f" ({percent(good / lines)})" if lines else ""
+    ax.set_title(f"{good:,} of {counted(lines, 'line')} imported or deleted{share}")
+    return ax
+
+
+def _plot_success(tally: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the success rates of runs and, in a panel below on the same time axis, the open images."""
+    again, runs = _again(tally), list(tally["run"])
+    places, success = run_places(runs), tally["success"] * 100
+    first = tally["lines"] - again["lines"]
+    ax.spines[:].set_visible(False)
+    ax.set(xticks=[], yticks=[])
+    above, below = ax.inset_axes((0.0, 0.45, 1.0, 0.55)), ax.inset_axes((0.0, 0.0, 1.0, 0.32))
+    rated = success.notna()
+    above.plot([place for place, has in zip(places, rated, strict=True) if has], success[rated], color=COLOURS[0], lw=1)
+    above.scatter(places, success, s=12 + 90 * first / max(1, first.max()), color=COLOURS[0], zorder=3)
+    if again["lines"].any():
+        look: dict[str, Any] = {"color": _RESENT, "marker": "s", "markersize": 3, "linestyle": ":", "linewidth": 1}
+        above.lines[0].set_label("sent for the first time; dot: number of lines")
+        above.plot(places, again["success"] * 100, label="sent again", **look)
+        above.legend(frameon=False, fontsize=8, loc="lower right")
+    ends = success.dropna().index
+    for at in dict.fromkeys([*ends[:1], *([success.idxmin()] if len(ends) else []), *ends[-1:]]):
+        text = percent(success[at] / 100)
+        above.annotate(text, (places[at], success[at]), (0, -14), textcoords="offset points", ha="center", fontsize=8)
+    above.set_ylim(0, 108)
+    above.set_ylabel("% imported or deleted")
+    below.bar(places, tally["backlog"], width=bar_width(places), color=COLOURS[7])
+    for place, images in zip(places, tally["backlog"], strict=True):
+        below.annotate(f"{images:,}", (place, images), (0, 1), textcoords="offset points", ha="center", fontsize=7)
+    below.set_ylabel("open images")
+    below.margins(y=0.2)
+    for panel in (above, below):
+        run_ticks(panel, runs, places)
+        clean(panel, whole=panel is below)
+    above.tick_params(labelbottom=False)
+    below.set_yticks([])
+    early, late = map(percent, progress_of(tally))
+    rate = f"{early}, then {late} in the later half" if len(tally) > 1 else early
+    still = int(tally["backlog"].iloc[-1]) if len(tally) else 0
+    ax.set_title(f"First-time success: {rate}; {counted(still, 'image')} open")
+    return ax
 
 
 def plot_durations(data: Countable, *, ax: Axes | None = None) -> Axes:
@@ -118,11 +173,12 @@ def plot_durations(data: Countable, *, ax: Axes | None = None) -> Axes:
     """
     tally = tallied(data, tally_durations)
     ax = run_axes(ax, len(tally), 3.2)
-    ax.bar(range(len(tally)), tally["seconds"] / 60, color=COLOURS[4], edgecolor="white")
+    places = run_places(list(tally["run"]))
+    ax.bar(places, tally["seconds"] / 60, bar_width(places), color=COLOURS[4], edgecolor="white")
     ax.set_ylabel("minutes from task to end")
     runs, lines = counted(len(tally), "run"), counted(int(tally["lines"].sum()), "line")
     ax.set_title(f"How long tasks took, {runs}, {lines}")
-    run_ticks(ax, list(tally["run"]))
+    run_ticks(ax, list(tally["run"]), places)
     return clean(ax, whole=False)
 
 
@@ -147,15 +203,16 @@ def plot_failure_changes(data: Countable, *, ax: Axes | None = None) -> Axes:
     --------
     >>> from imgprep.outcomes.tallies import tally_failure_changes
     >>> plot_failure_changes(tally_failure_changes(runs[0], runs[1])).get_title()
-    'Failures between two runs, 44 in either'
+    '6 failures fixed, 5 new, 0 persisting, 33 not sent again'
     """
     changes = tallied(data, _newest_changes)
-    kinds = {"new": "#D55E00", "persisting": "#E69F00", "not sent again": "#999999", "fixed": "#009E73"}
+    kinds = {"fixed": "#009E73", "new": "#D55E00", "persisting": "#D55E00", "not sent again": "#999999"}
     counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
     ax = axes(ax, 7, 2.6)
-    counted_bars(ax, counts, list(kinds), zip(kinds.values(), HATCHES, strict=True))
-    ax.set_xlabel("images of products")
-    ax.set_title(f"Failures between two runs, {len(changes):,} in either")
+    counted_bars(ax, counts, list(kinds), [(colour, "") for colour in kinds.values()])
+    ax.set_xlabel("images of products that failed after either run")
+    fixed, *others = (f"{count:,} {kind}" for kind, count in counts.items())
+    ax.set_title(f"{fixed.replace(' ', ' failure ' if counts['fixed'] == 1 else ' failures ')}, {', '.join(others)}")
     return ax
 
 
@@ -172,22 +229,22 @@ def plot_predictions(data: Countable, *, ax: Axes | None = None) -> Axes:
     Examples
     --------
     >>> ip.plot_predictions(ip.tally_predictions(runs)).get_title()
-    'Prediction against outcome, 455 lines'
+    'check foresaw 44 of 44 failures in 455 lines'
     """
     tally = tallied(data, tally_predictions)
     kinds = {
         "passed": "#009E73",
         "predicted and failed": "#0072B2",
-        "predicted and passed": "#E69F00",
+        "predicted and passed": "#56B4E9",
         "missed": "#D55E00",
         "unknown": "#999999",
     }
     counts = tally.groupby("verdict")["count"].sum().reindex(list(kinds), fill_value=0)
     ax = axes(ax, 7, 2.8)
-    looks = zip(kinds.values(), [*HATCHES, ""], strict=True)
-    counted_bars(ax, counts, ["passed, as predicted", *list(kinds)[1:]], looks)
+    counted_bars(ax, counts, ["passed, as predicted", *list(kinds)[1:]], [(colour, "") for colour in kinds.values()])
     ax.set_xlabel("lines sent")
-    ax.set_title(f"Prediction against outcome, {counted(int(counts.sum()), 'line')}")
+    failed, lines = int(counts["predicted and failed"] + counts["missed"]), counted(int(counts.sum()), "line")
+    ax.set_title(f"check foresaw {counts['predicted and failed']:,} of {counted(failed, 'failure')} in {lines}")
     return ax
 
 
@@ -235,7 +292,7 @@ def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes
     --------
     >>> from imgprep.outcomes.tallies import tally_flow
     >>> plot_flow(tally_flow(runs)).get_title()
-    'Outcomes of images over runs, 413 in all'
+    '380 of 413 images never failed'
     """
     tally = tallied(data, tally_flow)
     ways, note = _ways(tally, top)
@@ -248,7 +305,8 @@ def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes
     counted_bars(ax, shown, list(shown.index), looks)
     ax.tick_params(axis="y", labelsize=8)
     ax.set_xlabel(f"images of products{note}")
-    ax.set_title(f"Outcomes of images over runs, {int(tally['count'].sum()):,} in all")
+    at_once = int(tally.loc[~tally["way"].str.contains("failed|unknown", regex=True), "count"].sum())
+    ax.set_title(f"{at_once:,} of {counted(int(tally['count'].sum()), 'image')} never failed")
     return ax
 
 
@@ -293,6 +351,25 @@ def _steps(way: str) -> list[tuple[str, int]]:
     return [(step, len(list(same))) for step, same in groupby(way.split(" → "))]
 
 
+def plot_overlap(overlap: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how the images of the runs and of an export of the gallery overlap.
+
+    Examples
+    --------
+    >>> overlap = pd.DataFrame({"where": ["both, as sent", "only the gallery"], "images": [7, 1]})
+    >>> plot_overlap(overlap).get_title()
+    'As sent: 7 of 8 images in our runs or in the gallery'
+    """
+    counts = overlap["images"]
+    colours = (COLOURS[2], COLOURS[1], COLOURS[0], COLOURS[7])[: len(counts)]
+    ax = axes(ax, 8, 2.6)
+    counted_bars(ax, counts, overlap["where"].tolist(), [(colour, "") for colour in colours])
+    ax.set_xlabel("images")
+    same = int(counts.iloc[0]) if len(counts) else 0
+    ax.set_title(f"As sent: {same:,} of {counted(int(counts.sum()), 'image')} in our runs or in the gallery")
+    return ax
+
+
 def review_figure(
     month: str, funnel: pd.DataFrame, coverage: pd.DataFrame, backlog: pd.DataFrame, findable: pd.DataFrame
 ) -> Figure:
@@ -302,6 +379,7 @@ def review_figure(
     figure, grid = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
     total, held = int(funnel["images"].iloc[0]), int(funnel["images"].iloc[3])
     waiting, new = int(backlog["images"].sum()), int(findable["images"].sum())
+    at_once = int(findable.loc[findable["days"] == 0, "images"].sum())
     of_total = [f"{count:,} ({percent(count / max(1, total))})" for count in funnel["images"]]
     covered = [
         f"{percent(row['share'])} ({row['in_gallery']:,} of {row['catalogue']:,})" for _, row in coverage.iterrows()
@@ -310,16 +388,18 @@ def review_figure(
         (funnel, "stage", of_total, f"From catalogue to gallery, of {total:,} images"),
         (coverage, "category", covered, f"In the gallery by category: {held:,} of {total:,} images"),
         (backlog, "age", None, f"Not yet in the gallery: {waiting:,} of {total:,} images"),
-        (findable, "days", None, f"Days until new images can be found, {new:,} images added in {month}"),
+        (findable, "days", None, f"In the gallery within a day: {at_once:,} of {counted(new, 'new image')}"),
     ]
     t = texts(display_language())
     for ax, (frame, label, values, title) in zip(grid.flat, charts, strict=True):
+        if frame is findable:
+            _plot_days(ax, frame, title)
+            continue
         bars = frame["share"] * 100 if frame is coverage else frame["images"]
         for at, (bar, text) in enumerate(zip(bars, values or [f"{bar:,}" for bar in bars], strict=True)):
             ax.barh(at, bar, color=COLOURS[0], edgecolor="white")
             value_beside(ax, text, bar, at)
         ax.set_yticks(range(len(frame)), legible(ax, map(t, map(str, frame[label]))), fontsize=8, **text_style())
-        ax.set_ylabel("days" if label == "days" else "")
         ax.set_xlabel("% of the category's images in the catalogue" if frame is coverage else "images")
         ax.invert_yaxis()
         ax.set_title(title, fontsize=10)
@@ -333,3 +413,16 @@ def review_figure(
             ax.set_xticks([])
     figure.suptitle(f"Image search, {month}", **text_style())
     return figure
+
+
+def _plot_days(ax: Axes, findable: pd.DataFrame, title: str) -> None:
+    """Draw how many images became findable after how many days, on a true scale of days."""
+    width = 0.8 * max(1, findable["days"].max() / 60) if len(findable) else 1
+    ax.bar(findable["days"], findable["images"], width, color=COLOURS[0])
+    for days, images in zip(findable["days"], findable["images"], strict=True):
+        ax.annotate(f"{images:,}", (days, images), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+    ax.set_xlabel("days from the first export with the image to its import")
+    ax.set_ylabel("images")
+    ax.set_title(title, fontsize=10)
+    ax.margins(y=0.15)
+    clean(ax)

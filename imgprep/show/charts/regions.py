@@ -17,7 +17,12 @@ from imgprep.core.regions import EDGES, named_edges, reordered
 from imgprep.core.text import counted
 from imgprep.draw.share import AGREES
 from imgprep.draw.store import RegionStore
-from imgprep.draw.tallies import tally_region_places, tally_region_sizes, tally_suggestions
+from imgprep.draw.tallies import (
+    tally_drawings_saved,
+    tally_region_places,
+    tally_region_sizes,
+    tally_suggestions,
+)
 from imgprep.images.found import Source, Unfit
 from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
@@ -155,17 +160,17 @@ def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     tally : pandas.DataFrame
-        From `imgprep.draw.tallies.tally_drawings_saved`.
+        The result of `service_regions`, or a tally of it from `imgprep.draw.tallies.tally_drawings_saved`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
     Examples
     --------
     >>> compared = pd.DataFrame({"state_ours": "region", "category": 1, "iou": [0.95, 0.92, 0.2]})
-    >>> from imgprep.draw.tallies import tally_drawings_saved
-    >>> plot_drawings_saved(tally_drawings_saved(compared)).get_title()
+    >>> plot_drawings_saved(compared).get_title()
     "The service's box saves 67 of 100 drawings at IoU ≥ 0.9 (3 images)"
     """
+    tally = tally if "per_hundred" in tally else tally_drawings_saved(tally)
     ax = axes(ax, 6, 3.4)
     shares = tally["per_hundred"].fillna(0).astype(float)
     ax.bar(range(len(tally)), shares, color=COLOURS[2], edgecolor="white")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -92,13 +93,47 @@ def run_axes(ax: Axes | None, runs: int, height: float) -> Axes:
     return axes(ax, max(6, min(14, 3 + 0.5 * runs)), height)
 
 
-def run_ticks(ax: Axes, runs: list[str]) -> None:
+def run_places(runs: list[str]) -> list[float]:
+    """Return the place of each run on a time axis, in days; evenly spaced if true distances would not keep bars apart.
+
+    Distances are those of the times in the runs' ids.
+    """
+    even = [float(at) for at in range(len(runs))]
+    if len(runs) < 3 or not all(map(_is_stamped, runs)):
+        return even
+    times = pd.to_datetime([run[:15] for run in runs], format="%Y%m%dT%H%M%S")
+    days = (times - times[0]) / pd.Timedelta(days=1)
+    return days.tolist() if np.diff(days).min() >= days[-1] / _MOST_APART > 0 else even
+
+
+#: Bars at true distances must be at least this share of the axis apart.
+_MOST_APART = 120
+
+
+def bar_width(places: list[float]) -> float:
+    """Return the width of bars at these places: 70 % of the usual distance, never overlapping."""
+    gaps = np.diff(places)
+    return float(min(0.7 * np.median(gaps), 0.95 * gaps.min())) if len(gaps) else 0.7
+
+
+def run_ticks(ax: Axes, runs: list[str], places: list[float]) -> None:
     """Label at most about 15 bars with dates; keep bars narrow if there are few."""
-    if len(runs) < 3:
-        ax.set_xlim(-1.5, len(runs) + 0.5)
-    step = -(-len(runs) // 15)
-    shown = range(0, len(runs), step)
-    ax.set_xticks(list(shown), [_run_date(runs[at]) for at in shown], rotation=45, ha="right", fontsize=8)
+    gap = np.median(np.diff(places)) if len(places) > 1 else 1.0
+    margin = gap * (1.5 if len(runs) < 3 else 0.6)
+    ax.set_xlim(places[0] - margin, places[-1] + margin) if places else None
+    shown: list[int] = []
+    for at, place in enumerate(places):  # labels are at least one of 15 parts of the axis apart
+        if not shown or place - places[shown[-1]] >= max(0.5 * gap, (places[-1] - places[0]) / 15):
+            shown.append(at)
+    labels = [_run_date(runs[at]) for at in shown]
+    ax.set_xticks([places[at] for at in shown], labels, rotation=45, ha="right", fontsize=8)
+
+
+def _is_stamped(run: str) -> bool:
+    return bool(_STAMPED.match(run))
+
+
+_STAMPED = re.compile(r"\d{8}T\d{6}Z")
 
 
 def _run_date(run: str) -> str:

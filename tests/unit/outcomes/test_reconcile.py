@@ -60,6 +60,16 @@ def test_an_export_shows_missing_and_unexpected_images(run):
     }
 
 
+def test_the_overlap_is_drawn_and_put_into_words(run):
+    found = reconcile(run, dump=there(("1", "a", 3), ("1", "b", 4), ("9", "z", 0)))
+    assert found.overlap["images"].tolist() == [1, 1, 1, 1]
+    assert found.sentence == (
+        "1 of 3 images are in the gallery as sent; 1 with other values, 1 missing, 1 that we did not send"
+    )
+    assert found.plot().get_title() == "As sent: 1 of 4 images in our runs or in the gallery"
+    assert reconcile(run).sentence == "the run alone; the gallery was not queried"
+
+
 def test_another_value_is_listed_with_both(run):
     found = reconcile(run, dump=there(("1", "a", 5), ("1", "b", 3), ("2", "c", 7))).differences
     row = found[found["difference"] == "other value"].iloc[0]

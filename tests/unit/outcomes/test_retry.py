@@ -45,6 +45,18 @@ def test_only_what_can_succeed_is_sent_again(run):
     assert list(again.batch.columns) == list(run.batch.columns)
 
 
+def test_the_answer_in_words_counts_what_is_worth_sending(run):
+    again = plan_retry(run)
+    assert again.sentence == (
+        "3 of 5 failed or unknown lines are worth sending again (2 with an unknown outcome, "
+        "1 with a cause that passes by itself); 2 first need a correction"
+    )
+    nothing = plan_retry(run, leave_out=[4, 5, 6])
+    assert nothing.sentence == "nothing is worth sending again yet: 5 failed lines first need a correction"
+    now = planned(META.replace("77", "1").replace("c.tif", "c.jpg"))
+    assert "2 changed since" in plan_retry(run, now).sentence and "correction" not in plan_retry(run, now).sentence
+
+
 def test_corrected_lines_are_sent_in_their_new_form(run):
     now = planned(META.replace("77", "1").replace("c.tif", "c.jpg"))
     again = plan_retry(run, now)

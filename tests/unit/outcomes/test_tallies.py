@@ -11,6 +11,7 @@ from runs_made import TableRun
 
 from imgprep.outcomes.tallies import (
     tally_by,
+    tally_cause_spans,
     tally_causes,
     tally_failure_changes,
     tally_flow,
@@ -90,7 +91,7 @@ def test_causes_by_size_and_by_fact(first):
 
 def test_without_a_column_the_one_that_groups_the_products_is_taken(first):
     assert tally_by(first).attrs["column"] == "brand"
-    assert plot_by(tally_by(first)).get_title() == "3 failed lines of 5 sent, by cause and brand"
+    assert plot_by(tally_by(first)).get_title().splitlines()[0] == "3 failed lines of 5 sent, by cause and brand"
     plt.close("all")
     row = first.catalogue["row"]
     for columns, chosen in (
@@ -176,12 +177,20 @@ def test_the_chart_of_outcomes_draws_lines_sent_again_apart(first, second):
     assert ax.get_title() == "Outcomes of 7 lines sent for the first time in 2 runs"
     assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "sent again"
     assert sum(bar.get_height() for bar in ax.patches) == 9
-    line, again = plot_outcomes(tally, share=True).lines
+    line, again = plot_outcomes(tally, share=True).child_axes[0].lines
     assert line.get_ydata().tolist() == [40, 0] and again.get_ydata().tolist()[1] == 50
     causes = plot_causes(tally_causes([first, second]))
-    assert causes.get_title() == "Causes of failure, 2 runs, 7 lines sent for the first time"
+    assert causes.get_title().splitlines()[1] == "2 runs, 7 lines sent for the first time"
     assert sum(bar.get_height() for panel in causes.child_axes for bar in panel.patches) == 4
     plt.close("all")
+
+
+def test_causes_show_since_when_they_occur_and_what_waits(first, second):
+    first.started_at, second.started_at = "2026-10-05T06:00:00", "2026-10-12T06:00:00"
+    spans = tally_cause_spans([first, second]).set_index("cause")
+    ends = spans.loc["rotated", ["failed", "runs", "first", "last"]].tolist()
+    assert ends == [2, 2, "2026-10-05", "2026-10-12"]
+    assert spans["open"].to_dict() == {"rotated": 1, "bad_region": 1, "throttled": 1}, "a1 came through, b4 is unknown"
 
 
 def test_predictions_are_compared_with_outcomes(first):
@@ -195,5 +204,5 @@ def test_the_charts_show_what_was_counted(first, second):
     assert sorted(text.get_text() for text in ax.texts) == ["1", "2"]
     changes = plot_failure_changes(tally_failure_changes(first, second, runs=()))
     assert sum(bar.get_width() for bar in changes.patches) == 4
-    assert plot_predictions(tally_predictions(first)).get_title() == "Prediction against outcome, 5 lines"
+    assert plot_predictions(tally_predictions(first)).get_title() == "check foresaw 2 of 3 failures in 5 lines"
     plt.close("all")

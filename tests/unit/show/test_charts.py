@@ -72,7 +72,7 @@ def test_a_run_without_failures_has_a_chart_with_that_title():
 def test_pareto_shows_every_cause_and_out_of_how_many(runs):
     ax = plot_causes(tally_causes(runs[0]))
     assert sorted(bar.get_width() for bar in ax.patches) == [1, 3]
-    assert ax.get_title() == "Why lines failed: 4 of 10 lines sent"
+    assert ax.get_title() == "4 of 10 lines failed, most often: rotated by EXIF (3)"
 
 
 def bars(ax):
@@ -88,13 +88,13 @@ def test_bars_of_several_runs_hold_the_counts_or_the_shares(runs):
 def test_a_run_without_failures_keeps_its_place_and_counts_in_the_total(runs):
     tally = tally_causes([*runs, a_run(3, imported=7), a_run(4, imported=1)])
     ax = plot_causes(tally)
-    assert ax.get_title() == "Causes of failure, 4 runs, 28 lines sent"
+    assert ax.get_title().splitlines()[1] == "4 runs, 28 lines sent"
     assert len([label for label in ax.child_axes[-1].get_xticklabels() if label.get_text()]) == 4
     assert sum(bar.get_height() for bar in bars(ax) if bar.get_x() > 1.5) == 0
     filtered = plot_causes(tally[tally["run"] == runs[0].id])
-    assert filtered.get_title() == "Why lines failed: 4 of 10 lines sent"
+    assert filtered.get_title() == "4 of 10 lines failed, most often: rotated by EXIF (3)"
     nothing = plot_causes(tally_causes([a_run(1, imported=3), a_run(2, imported=4)]))
-    assert nothing.get_title() == "Causes of failure, 2 runs, 7 lines sent"
+    assert nothing.get_title() == "No line failed\n2 runs, 7 lines sent"
 
 
 def test_each_cause_has_a_panel_with_its_label_and_the_colour_of_its_family(runs):

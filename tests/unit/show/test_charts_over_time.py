@@ -17,6 +17,7 @@ from imgprep.outcomes.tallies import tally_by, tally_causes, tally_durations, ta
 from imgprep.ship.report.causes import CAUSES
 from imgprep.show.charts import style as look
 from imgprep.show.charts.causes import plot_by, plot_causes
+from imgprep.show.charts.outcomes import _plot_days as look_at_days
 from imgprep.show.charts.outcomes import plot_durations, plot_flow, plot_outcomes
 from imgprep.show.charts.regions import plot_region_places, plot_region_sizes
 
@@ -68,8 +69,38 @@ def test_charts_of_time_are_readable_with_one_run_and_with_a_hundred(count):
 
 def test_success_is_percent_of_the_lines_sent():
     ax = plot_outcomes(tally_outcomes([a_run(0, failed=1), a_run(1, failed=0)]), share=True)
-    assert ax.lines[0].get_ydata().tolist() == [75, 100]
-    assert ax.get_title() == "Imported or deleted over 2 runs, 7 lines sent for the first time"
+    success, open_images = ax.child_axes
+    assert success.lines[0].get_ydata().tolist() == [75, 100]
+    assert [bar.get_height() for bar in open_images.patches] == [1, 0]
+    assert ax.get_title() == "First-time success: 75%, then 100% in the later half; 0 images open"
+
+
+def test_runs_stand_at_their_dates_and_evenly_where_bars_would_overlap():
+    runs = [a_run(day) for day in (0, 7, 8, 28)]
+    ax = plot_outcomes(tally_outcomes(runs))
+    bars = ax.containers[0].patches
+    assert [round(bar.get_x() + bar.get_width() / 2, 6) for bar in bars] == [0, 7, 8, 28]
+    assert bars[1].get_x() + bars[1].get_width() <= bars[2].get_x()
+    assert look.run_places([run.id for run in (a_run(0), a_run(0), a_run(300))]) == [0, 1, 2]
+    assert look.run_places(["a", "b", "c"]) == [0, 1, 2]
+
+
+def test_one_run_is_drawn_by_outcome_and_the_title_is_the_answer():
+    ax = plot_outcomes(a_run(1))
+    assert [
+        (label.get_text(), bar.get_width()) for label, bar in zip(ax.get_yticklabels(), ax.patches, strict=True)
+    ] == [
+        ("imported", 3),
+        ("failed", 1),
+    ]
+    assert ax.get_title() == "3 of 4 lines imported or deleted (75%)"
+
+
+def test_days_until_images_are_findable_are_no_categories():
+    findable = pd.DataFrame({"days": [0, 7, 56], "images": [3, 1, 1]})
+    _, ax = plt.subplots()
+    look_at_days(ax, findable, "days")
+    assert [bar.get_x() + bar.get_width() / 2 for bar in ax.patches] == [0, 7, 56]
 
 
 def test_durations_are_minutes_and_a_run_without_an_end_has_none():
@@ -86,7 +117,7 @@ def test_a_flow_draws_the_commonest_sequences_and_the_rest_as_one():
     assert [bar.get_width() for bar in ax.patches] == [2, 1, 1]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels[0] == "imported ×2" and labels[2] == "(1 other sequence)"
-    assert ax.get_title() == "Outcomes of images over runs, 4 in all"
+    assert ax.get_title() == "2 of 4 images never failed"
 
 
 REGIONS = pd.DataFrame(
@@ -148,7 +179,7 @@ def test_text_without_a_font_is_explained_on_the_figure(monkeypatch, recwarn):
     ax.figure.canvas.draw()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["□□ (4 sent)"]
     assert [text.get_text() for text in ax.figure.texts] == [look.NO_GLYPH]
-    assert ax.get_title() == "1 failed line of 4 sent, by cause and brand"
+    assert ax.get_title().splitlines()[1] == "most often: □□, 1 of 4 lines sent (25%)"
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
@@ -182,7 +213,7 @@ def test_with_a_hundred_runs_shares_sequences_and_causes_stay_apart():
 
 def test_titles_of_one_run_are_singular():
     runs = [a_run(1)]
-    assert plot_outcomes(tally_outcomes(runs), share=True).get_title() == "Imported or deleted over 1 run, 4 lines sent"
+    assert plot_outcomes(tally_outcomes(runs), share=True).get_title() == "First-time success: 75%; 1 image open"
     assert plot_durations(tally_durations(runs)).get_title() == "How long tasks took, 1 run, 4 lines"
 
 
