@@ -272,7 +272,7 @@ class Runs(list[Run]):
         """Compare what `check` predicted with what happened; see `tally_predictions`."""
         return tally_predictions(self)
 
-    def review(self, month: str | None = None, *, source: str = "source") -> Review:
+    def review(self, month: str | None = None, *, source: str = "") -> Review:
         """Return the review of a month; see `review`."""
         return review(self, month, source=source)
 

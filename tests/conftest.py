@@ -15,12 +15,15 @@ from tests import warm
 from tests.commands import Commands
 from tests.leaks import LOGGERS, Watch
 
+# What collecting tests imports stays: looking for garbage in it takes a quarter of the time. `secret_watch` enables it.
+gc.disable()
+
 # A slow machine is no failure: nothing here asserts on time. The same examples each time: a test that fails tells of a
 # change. New ones are tried with `--hypothesis-profile=search`, and by tests/fuzz.
 # `make proof` tries more of the same.
 hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.register_profile("proof", deadline=None, derandomize=True)
-hypothesis.settings.register_profile("imgprep", deadline=None, derandomize=True, max_examples=20)
+hypothesis.settings.register_profile("imgprep", deadline=None, derandomize=True, max_examples=10)
 hypothesis.settings.load_profile("imgprep")
 
 #: These speak to the sandbox with the vendors' clients alone, whose logs are the vendors' affair.
@@ -36,6 +39,7 @@ def secret_watch():
     patch.setattr(KeyRing, "add", lambda *given, **more: watch.note(add(*given, **more)))
     patch.setattr(sandboxes.Sandbox, "_key", lambda self: watch.note(find_key(self)))
     # What is there before any key need not be looked through after each test.
+    gc.enable()
     gc.collect()
     gc.freeze()
     yield watch

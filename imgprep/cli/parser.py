@@ -134,7 +134,7 @@ OLD_DAYS = 90.0
 _CHANGE = "the instance's name, to confirm a change of the outcomes of a run that has ended"
 _STALE = "send the batch although the gallery has changed since it was planned"
 _REQUESTS = "the number of requests, to confirm more than 1,000"
-REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
+REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better", "searched", "findings")
 
 
 def root(text: str) -> Path | str:
@@ -510,10 +510,10 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     text = "Show a month in numbers: how much of the catalogue can be found, what fails, what improved."
     review = command("review", "outcomes", text, has.runs)
     review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
-    text = "column that names an image's source (default: source)"
-    review.add_argument("--source", default="source", metavar="COLUMN", help=text)
+    text = "column that names an image's source (default: source, photographer or supplier)"
+    review.add_argument("--source", default="", metavar="COLUMN", help=text)
     review.add_argument("--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help="the table to show")
-    review.add_argument("--html", type=Path, metavar="FILE", help="write the page here, with its charts")
+    review.add_argument("--html", type=Path, metavar="FILE", help="write the page here")
 
 
 def _rest(command: Callable[..., Parser], has: _Shared) -> None:

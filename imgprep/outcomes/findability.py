@@ -7,6 +7,8 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,8 @@ from imgprep.cloud.imagesearch import Found, Hit, ImageSearch
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, RegionError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
-from imgprep.core.frames import Table, records, returns_table, show_fields_as_tables
+from imgprep.core.files import replacing
+from imgprep.core.frames import Table, detached, records, returns_table, show_fields_as_tables
 from imgprep.core.regions import Region, RegionState, named_edges, reordered
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted, percent
@@ -26,6 +29,8 @@ from imgprep.ship.checks import Check, saved_checks, start_check
 from imgprep.ship.gallery import HELD, KEY, gallery_state, runs_of
 from imgprep.ship.run import Run
 
+#: Folder of the project for results, which the monthly review repeats.
+SEARCHES = "searches"
 #: Number of results considered; recall is the share of siblings among them.
 RESULTS = 10
 #: Default number of images to search with.
@@ -179,8 +184,8 @@ def findability(
     """Search the gallery with a sample of its own images (SearchImageByName), and explain what is not found.
 
     Nothing is uploaded or changed. Whole products are drawn at random until they have `sample` images. Each image is
-    searched without a category and, if it was added with one, with it. Answers are kept as they arrive in the project's
-    work folder: an interrupted call is resumed by repeating it, and asks only about the rest.
+    searched without a category and, if it was added with one, with it. Answers are kept in the project's work folder as
+    they arrive: an interrupted call is resumed by repeating it. Ranks are kept for the monthly review.
 
     Parameters
     ----------
@@ -233,7 +238,7 @@ def findability(
     own = runs_of([runs] if isinstance(runs, Run) else list(runs), settings)
     chosen, facts = sampled_images(own, settings, sample=sample, by=by)
     digest = questions_digest(chosen[[*_KEY, "CategoryId"]], own)
-    check = start_check(settings.work / "searches", settings, digest, clock.time())
+    check = start_check(settings.work / SEARCHES, settings, digest, clock.time())
     service = ImageSearch(settings, clock=clock)
     kept = [key in check.answers for key in chosen[_KEY].itertuples(index=False, name=None)]
     require_confirmed("findability", requests_for(chosen[~np.array(kept)]), service.searches_per_second(), confirm)
@@ -242,7 +247,29 @@ def findability(
     images = _explained(chosen, answers, facts, meaningful)
     found = Findability(images, _pairs(images), meaningful, settings.gallery, sandbox_note(settings))
     check.finish(found.sentence)
+    _keep(found, settings.work / SEARCHES, datetime.fromtimestamp(clock.time(), UTC))
     return found
+
+
+def _keep(found: Findability, folder: Path, at: datetime) -> None:
+    kept = found.images[[*_KEY, "CategoryId", "rank", "rank_category", "problem"]]
+    with replacing(folder / f"{at:%Y-%m-%dT%H%M%SZ}.parquet") as draft:
+        detached(kept.assign(gallery=found.gallery, note=found.note)).to_parquet(draft, index=False)
+
+
+def last_search(work: Path, gallery: str, start: datetime, end: datetime) -> pd.DataFrame | None:
+    """Return the images of a project's last search in `gallery` from `start` until `end`; its note is in ``.attrs``."""
+    for file in sorted((work / SEARCHES).glob("*.parquet"), reverse=True):
+        if not f"{start:%Y-%m-%d}" <= file.name < f"{end:%Y-%m-%d}":
+            continue
+        try:
+            images = pd.read_parquet(file)
+            if images["gallery"].eq(gallery).all():
+                images.attrs["note"] = images["note"].iloc[0]
+                return images
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            raise ConfigError(f"{file}: is not a saved search: {error}; move it elsewhere, and search again") from error
+    return None
 
 
 def requests_for(chosen: pd.DataFrame) -> int:

@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES
-from imgprep.core.frames import show_fields_as_tables
+from imgprep.core.findings import findings_frame
+from imgprep.core.frames import records, show_fields_as_tables
+from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.settings import Settings, gallery_name
 from imgprep.core.text import percent
 from imgprep.load.left_out import left_out
+from imgprep.look.rules.book import tally_findings
 from imgprep.outcomes.counting import read_each
+from imgprep.outcomes.findability import last_search
 from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_outcomes
 from imgprep.ship.checks import read_checks
 from imgprep.ship.gallery import gallery_state, runs_of
+from imgprep.ship.report.causes import BY_IMAGE, known_to
 from imgprep.ship.run import Run
 from imgprep.show.tables import table_html
-from imgprep.show.template import figure_uri, template, write_page
+from imgprep.show.template import template, write_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+NOT_ASKED = "the gallery itself was not queried"
+_SEARCHED = {"category": "str", "images": "int64", "first": "int64", "share": "float64"}
+#: Columns that name who took an image, the first of which in the catalogue is used.
+_SOURCES = ("source", "photographer", "supplier", "来源", "摄影师", "供应商")
+STAGES = ("catalogue", "has image", "passes", "in gallery", "with region")
+#: What the month is compared by with the one before.
+_MEASURES = (
+    *("lines sent for the first time", "first-time success, %", "lines sent again", "images open at the end"),
+    *("failures fixed", "failures persisting", "failures new"),
+)
+
+
+class _Part(NamedTuple):
+    """A part of the page: rows of a label, a text, and the length of a bar (0 … 1)."""
+
+    title: str
+    rows: list[tuple[str, str, float]]
+    good: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,12 +76,18 @@ class Review:
     findable : pandas.DataFrame
         ``days, images``: time from the first catalogue with an image to its import, for imports of this month.
     sources : pandas.DataFrame
-        Causes of failure by the source of the image (`tally_by`); empty if the catalogue has no such column.
+        Failures that another image removes by the source of the image (`tally_by`), with the shop's own causes; empty
+        if the catalogue has no such column. Faults of the catalogue's data are not among them.
     better : pandas.DataFrame
         ``measure, before, now``: compared with the previous month, counted as in `imgprep.outcomes.counting`; failures
         open at the end of each month as in `tally_failure_changes`.
     asked : str
         The gallery's last answer in the month; see `verify_gallery`.
+    searched : pandas.DataFrame
+        ``category, images, first, share``: how many of the images searched with last in the month found themselves
+        first, by category; empty if `findability` was not run. ``.attrs["note"]``: a caveat about a sandbox's rankings.
+    findings : pandas.DataFrame
+        The findings of `check` on the newest export, as `tally_findings` counts them.
 
     Examples
     --------
@@ -74,7 +106,9 @@ class Review:
     findable: pd.DataFrame
     sources: pd.DataFrame
     better: pd.DataFrame
-    asked: str = "the gallery itself was not queried"
+    asked: str = NOT_ASKED
+    searched: pd.DataFrame = field(default_factory=lambda: _typed(_SEARCHED))
+    findings: pd.DataFrame = field(default_factory=lambda: tally_findings(findings_frame()))
 
     def __post_init__(self) -> None:
         show_fields_as_tables(self)
@@ -91,24 +125,128 @@ class Review:
         return review_figure(self.month, self.funnel, self.coverage, self.backlog, self.findable)
 
     def _repr_html_(self) -> str:
-        return template("review.html").render(review=self, tables=self._tables(), chart=None)
+        t = texts(display_language())
+        page = template("review.html", t.language)
+        return page.render(review=self, headline=self.headline(t.language), tables=self._tables(t))
 
-    def write(self, path: str | Path) -> Path:
-        """Write the page: one self-contained HTML file."""
-        chart = figure_uri(self.figure())
-        page = template("review_page.html").render(review=self, tables=self._tables(), chart=chart)
+    def headline(self, language: str = "en") -> str:
+        """Return the month in one sentence."""
+        t = texts(language)
+        total, held = self.funnel.iloc[0], self.funnel.iloc[3]
+        return t(
+            "By the last run of {month}, {held} of {total} ({share}) were in the gallery.",
+            month=t("{date:%B} {date.year}", date=_bounds(self.month)[0]),
+            held=f"{held['images']:,}",
+            total=t.counted(int(total["images"]), "image"),
+            share=percent(held["share"], 1),
+        )
+
+    def write(self, path: str | Path, *, language: str | None = None) -> Path:
+        """Write the page: one self-contained HTML file, in `language` (default: that of the current project)."""
+        t = texts(language or display_language())
+        page = template("review_page.html", t.language).render(
+            review=self,
+            headline=self.headline(t.language),
+            gallery=gallery_name(self.gallery),
+            tiles=self._tiles(t),
+            parts=self._parts(t),
+            measures=[(row["measure"], _plain(row["before"]), _plain(row["now"])) for row in records(self.better)],
+            asked=None if self.asked == NOT_ASKED else self.asked,
+        )
         return write_page(path, page)
 
-    def _tables(self) -> dict[str, str]:
+    def _tiles(self, t: Texts) -> list[tuple[str, str, str]]:
+        """Return the figures that are asked for first: value, name and comparison."""
+        better = {row["measure"]: row for row in records(self.better)}
+        success, still_open = better[_MEASURES[1]], better[_MEASURES[3]]
+        waiting = int(self.backlog["images"].sum())
+        oldest = [row["age"] for row in records(self.backlog) if row["images"]][-1:]
+        images, first = int(self.searched["images"].sum()), int(self.searched["first"].sum())
+        return [
+            (
+                "–" if success["now"] is None else f"{_plain(success['now'])}%",
+                t("first-time success"),
+                ""
+                if success["before"] is None
+                else t("{value} the month before", value=f"{_plain(success['before'])}%"),
+            ),
+            (
+                _plain(still_open["now"]) or "–",
+                t("images whose last line failed"),
+                ""
+                if still_open["before"] is None
+                else t("{value} the month before", value=_plain(still_open["before"])),
+            ),
+            (
+                f"{waiting:,}",
+                t("images wait to be in the gallery"),
+                t("the oldest: {age}", age=t(oldest[0])) if oldest else "",
+            ),
+            (
+                percent(first / images) if images else "–",
+                t("find themselves first in a search"),
+                t("of {images} searched with", images=t.counted(images, "image"))
+                if images
+                else t("not searched this month: `imgprep findability`"),
+            ),
+        ]
+
+    def _parts(self, t: Texts) -> list[_Part]:
+        """Return the parts of the page."""
+        held = [
+            (t(row["stage"]), f"{row['images']:,} · {percent(row['share'], 1)}", row["share"])
+            for row in records(self.funnel)
+        ]
+        check = [
+            (
+                t(row["subject"]),
+                f"{t.counted(row['error'], 'error')} · {t.counted(row['warning'], 'warning')}",
+                row["error"],
+            )
+            for row in records(self.findings)
+            if row["error"] or row["warning"]
+        ]
+        labels = self.sources.attrs.get("labels", {})
+        sources = [
+            (
+                f"{row['value']}: {t(labels.get(row['cause'], row['cause']))}",
+                t("{count} of {lines}", count=f"{row['count']:,}", lines=t.counted(row["lines"], "line")),
+                row["count"],
+            )
+            for row in records(self.sources.head(12))
+        ]
+        waiting = [(t(row["age"]), f"{row['images']:,}", row["images"]) for row in records(self.backlog)]
+        days = [(t.counted(row["days"], "day"), f"{row['images']:,}", row["images"]) for row in records(self.findable)]
+        note = t(self.searched.attrs.get("note", ""))
+        return [
+            _Part(t("From catalogue to gallery"), held),
+            _Part(t("In the gallery, by category"), _shares(self.coverage, t)),
+            _Part(t("Found by a search, by category"), _shares(self.searched, t), note=note),
+            _Part(t("Waiting for the gallery"), _to_scale(waiting), good=False),
+            _Part(t("Days until new images were in the gallery"), _to_scale(days)),
+            _Part(t("What check finds in the newest export"), _to_scale(check), good=False),
+            _Part(t("Failures that another image removes, by source"), _to_scale(sources), good=False),
+        ]
+
+    def _tables(self, t: Texts) -> dict[str, str]:
+        def named(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+            return frame.assign(**{column: frame[column].map(t)})
+
         frames = {
-            "From catalogue to gallery": self.funnel,
-            "Coverage by category": self.coverage,
-            "Waiting": self.backlog,
-            "Days until new images can be found": self.findable,
-            "Why images failed, by source": self.sources.head(12),
-            "What changed": self.better,
+            t("From catalogue to gallery"): named(self.funnel, "stage"),
+            t("In the gallery, by category"): named(self.coverage, "category"),
+            t("Found by a search, by category"): named(self.searched, "category"),
+            t("Waiting for the gallery"): named(self.backlog, "age"),
+            t("Days until new images were in the gallery"): self.findable,
+            t("What check finds in the newest export"): named(self.findings, "subject"),
+            t("Failures that another image removes, by source"): self.sources.head(12),
+            t("What changed"): named(self.better, "measure"),
         }
-        return {title: table_html(frame, headers=_HEADERS) for title, frame in frames.items()}
+        return {
+            title: table_html(frame, headers=_HEADERS, language=t.language)
+            for title, frame in frames.items()
+            if len(frame)
+        }
 
 
 _HEADERS = {
@@ -128,7 +266,7 @@ def review(
     runs: Run | Iterable[Run],
     month: str | None = None,
     *,
-    source: str = "source",
+    source: str = "",
     of: Settings | None = None,
     checks: Iterable[str | os.PathLike[str]] = (),
 ) -> Review:
@@ -141,7 +279,8 @@ def review(
     month : str, optional
         The month, such as ``2026-11``; default: the month of the last run. Months are in UTC.
     source : str
-        Catalogue column that names the source of an image, such as the photographer.
+        Catalogue column that names the source of an image; default: the first that there is of ``source``,
+        ``photographer``, ``supplier``, ``来源``, ``摄影师`` and ``供应商``.
     of : Settings, optional
         Use only runs that were sent to this instance, for example to leave out rehearsals.
     checks : iterable of path
@@ -188,7 +327,9 @@ def review(
         _findable(seen, imported, first),
         _sources(past, this_month, source),
         _better([run for run in past if _when(run) < first], this_month, tally_outcomes(past).set_index("run")),
-        *(f"checked on {check.at:%Y-%m-%d}: {check.sentence}" for check in asked[-1:]),
+        f"checked on {asked[-1].at:%Y-%m-%d}: {asked[-1].sentence}" if asked else NOT_ASKED,
+        _searched(last_search(past[-1].folder.parent.parent, past[-1].gallery, first, end)),
+        tally_findings(past[-1].findings),
     )
 
 
@@ -254,18 +395,32 @@ def _among(rows: pd.DataFrame, images: pd.DataFrame, key: Sequence[str] = _KEY) 
 
 
 def _funnel(rows: pd.DataFrame) -> pd.DataFrame:
-    stages = {"has image": "image", "passes": "passes", "in gallery": "held", "with region": "region"}
-    counts = [("catalogue", len(rows)), *((stage, int(rows[column].sum())) for stage, column in stages.items())]
-    frame = pd.DataFrame(counts, columns=["stage", "images"])
+    counts = [len(rows), *(int(rows[column].sum()) for column in ("image", "passes", "held", "region"))]
+    frame = pd.DataFrame({"stage": STAGES, "images": counts})
     return frame.assign(share=frame["images"] / max(1, len(rows)))
 
 
 def _coverage(rows: pd.DataFrame) -> pd.DataFrame:
+    return _by_category(rows, "held", ["category", "catalogue", "in_gallery"])
+
+
+def _searched(images: pd.DataFrame | None) -> pd.DataFrame:
+    """Return how many of the images searched with found themselves first, by category."""
+    if images is None:
+        return _typed(_SEARCHED)
+    first = images["rank_category"].fillna(images["rank"]).eq(1).fillna(value=False)
+    table = _by_category(images.assign(first=first), "first", [*_SEARCHED][:3]).astype(_SEARCHED)
+    table.attrs["note"] = images.attrs["note"]
+    return table
+
+
+def _by_category(rows: pd.DataFrame, counted: str, columns: list[str]) -> pd.DataFrame:
+    """Return the rows of each category, how many of them are true in `counted`, and their share, worst first."""
     codes = pd.to_numeric(rows.get("CategoryId", pd.Series(pd.NA, index=rows.index)), errors="coerce")
     names = codes.map(lambda code: CATEGORIES.get(int(code), f"unknown {int(code)}") if pd.notna(code) else "(none)")
-    grouped = rows.assign(category=names).groupby("category")["held"].agg(["size", "sum"]).reset_index()
-    frame = grouped.set_axis(["category", "catalogue", "in_gallery"], axis=1)
-    frame["share"] = frame["in_gallery"] / frame["catalogue"]
+    grouped = rows.assign(category=names).groupby("category")[counted].agg(["size", "sum"]).reset_index()
+    frame = grouped.set_axis(columns, axis=1)
+    frame["share"] = frame[columns[2]] / frame[columns[1]]
     return frame.sort_values(["share", "category"], ignore_index=True)
 
 
@@ -297,27 +452,57 @@ def _findable(seen: pd.DataFrame, imported: pd.DataFrame, first: datetime) -> pd
 
 
 def _sources(past: list[Run], this_month: list[Run], source: str) -> pd.DataFrame:
+    names = [source] if source else _SOURCES
+    source = next((name for name in names for run in this_month if name in run.catalogue.columns), "")
     with_source = [run for run in this_month if source in run.catalogue.columns]
-    columns = ["value", "cause", "count", "lines", "share"]
-    return tally_by(past, source, within=with_source)[columns] if with_source else pd.DataFrame(columns=columns)
+    columns = {"value": "str", "cause": "str", "count": "int64", "lines": "int64", "share": "float64"}
+    if not with_source:
+        return _typed(columns)
+    by_image = BY_IMAGE | {cause.id for cause in known_to(past).custom}
+    table = tally_by(past, source, within=with_source)[list(columns)]
+    return table[table["cause"].isin(by_image)].reset_index(drop=True).astype(columns)
+
+
+def _typed(columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return an empty frame with these columns."""
+    return pd.DataFrame(columns=list(columns)).astype(dict(columns))
 
 
 def _better(earlier: list[Run], this_month: list[Run], tally: pd.DataFrame) -> pd.DataFrame:
     before = [run for run in earlier if this_month and (_when(this_month[0]) - _when(run)) < timedelta(days=31)]
     one, two = (tally.reindex([run.id for run in runs]).dropna(subset="lines") for runs in (before, this_month))
     both = (one, two)
-    counts: dict[str, list[object]] = {
-        "lines sent for the first time": [int((each["lines"] - each["again"]).sum()) for each in both],
-        "first-time success, %": [_success(each) for each in both],
-        "lines sent again": [int(each["again"].sum()) for each in both],
-        "images open at the end": [each["backlog"].iloc[-1] if len(each) else None for each in both],
-    }
+    counts: list[list[object]] = [
+        [int((each["lines"] - each["again"]).sum()) for each in both],
+        [_success(each) for each in both],
+        [int(each["again"].sum()) for each in both],
+        [each["backlog"].iloc[-1] if len(each) else None for each in both],
+    ]
     if before and this_month:
         changes = tally_failure_changes(before[-1], this_month[-1], runs=[*earlier, *this_month])
         found = changes["change"].value_counts()
-        counts |= {f"failures {kind}": [None, int(found.get(kind, 0))] for kind in ("fixed", "persisting", "new")}
-    rows = [(measure, *values) for measure, values in counts.items()]
+        counts += [[None, int(found.get(kind, 0))] for kind in ("fixed", "persisting", "new")]
+    rows = [(measure, *values) for measure, values in zip(_MEASURES, counts, strict=False)]
     return pd.DataFrame(rows, columns=["measure", "before", "now"]).astype({"before": "Float64", "now": "Float64"})
+
+
+def _plain(value: float | None) -> str:
+    """Return a number as people write it: no decimals for a count, nothing if it is unknown."""
+    return "" if value is None else f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def _shares(table: pd.DataFrame, t: Texts) -> list[tuple[str, str, float]]:
+    """Return rows of a table by category, such as `Review.coverage`, for the page."""
+    rows = table.itertuples(index=False, name=None)
+    return [
+        (t(category), f"{counted:,} / {total:,} · {percent(share)}", share) for category, total, counted, share in rows
+    ]
+
+
+def _to_scale(rows: list[tuple[str, str, float]]) -> list[tuple[str, str, float]]:
+    """Return rows with their bars relative to the longest."""
+    longest = max((length for _, _, length in rows), default=0) or 1
+    return [(label, text, length / longest) for label, text, length in rows]
 
 
 def _success(tally: pd.DataFrame) -> float | None:

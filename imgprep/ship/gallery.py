@@ -285,7 +285,10 @@ def _last(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
-    """Return the dump's images; values known only from runs (digest, run, missing fields) are kept if both agree."""
+    """Return the dump's images; values known only from runs (digest, run, missing fields) are kept if both agree.
+
+    A category that the service predicted because none was sent is not one that the image was added with.
+    """
     known = state.select(*KEY, *(pl.col(name).alias(f"r_{name}") for name in (*PAYLOAD, "state", "run", "at")))
     joined = dump.unique(KEY, keep="last").join(known, on=KEY, how="left")
     in_dump = [name for name in PAYLOAD if name in dump.columns]
@@ -293,6 +296,9 @@ def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
         pl.col("r_state").eq_missing(pl.lit(HELD)),
         *(pl.col(name).eq_missing(pl.col(f"r_{name}")) | pl.col(f"r_{name}").is_null() for name in in_dump),
     )
+    predicted = same & pl.col("r_CategoryId").is_null()
+    if "CategoryId" in in_dump:
+        joined = joined.with_columns(pl.when(~predicted).then("CategoryId").alias("CategoryId"))
     return joined.select(
         *KEY,
         *(

@@ -14,8 +14,9 @@ import pandas as pd
 from imgprep.core.errors import ConfigError, RegionError
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import records
+from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.regions import Region
-from imgprep.core.text import counted, shown
+from imgprep.core.text import shown
 from imgprep.draw.store import RegionStore
 from imgprep.images.found import Source
 from imgprep.images.storage import Several, open_source
@@ -196,7 +197,7 @@ def contact_sheet(
     """
     source = open_source(root)
     frame = found if isinstance(found, pd.DataFrame) else pd.DataFrame({"PicName": list(found)}, dtype=object)
-    part = _Part(page, PER_SECTION if per_page is None else per_page, side)
+    part = _Part(page, PER_SECTION if per_page is None else per_page, side, texts(display_language()))
     if set(frame.columns) >= set(FINDING_COLUMNS):
         wanted = None if rules is None else [rules] if isinstance(rules, str) else list(rules)
         return _of_findings(frame, source, wanted, Drawn(regions), part)
@@ -210,11 +211,12 @@ def contact_sheet(
 
 
 class _Part(NamedTuple):
-    """The page number, the number of items per page, and the longest side of a thumbnail."""
+    """The page number, the number of items per page, the longest side of a thumbnail, and the texts."""
 
     page: int
     size: int
     side: int
+    t: Texts
 
     def of(self, items: Any) -> tuple[Any, int]:
         """Return the items on the page and the number of pages; raise ConfigError if the page does not exist."""
@@ -237,7 +239,7 @@ def _of_images(frame: pd.DataFrame, source: Source, drawn: Drawn, part: _Part) -
         thumb = thumb_of(name, source, side=part.side, region=drawn.of(name, next(iter(owners), None)))
         cards.append(_card(name, ", ".join(owners), size_text(thumb), thumb))
     section = Section("", len(images), "", "", cards)
-    return ContactSheet(counted(len(images), "image"), [section], part.page, pages, len(images), part.side)
+    return ContactSheet(part.t.counted(len(images), "image"), [section], part.page, pages, len(images), part.side)
 
 
 def _of_findings(
@@ -254,15 +256,17 @@ def _of_findings(
         some = found[(found["rule"] == rule) & (found["severity"] == severity)]
         rows = records(some.iloc[places.start : places.stop])
         if rows:
-            cards = [_finding_card(row, source, drawn, part.side) for row in rows]
+            cards = [_finding_card(row, source, drawn, part) for row in rows]
             fixes = some["fix"].dropna().unique()
             remedy = shown(fixes[0]) if len(fixes) == 1 else ""
             sections.append(Section(str(rule), len(some), str(severity), remedy, cards))
-    title = f"{counted(len(found), 'finding')} of {counted(len(table), 'rule')}"
+    t = part.t
+    title = t("{findings} of {rules}", findings=t.counted(len(found), "finding"), rules=t.counted(len(table), "rule"))
     return ContactSheet(title, sections, part.page, pages, len(found), part.side)
 
 
 def _of_duplicates(found: pd.DataFrame, source: Source, part: _Part) -> ContactSheet:
+    t = part.t
     groups = found["group"].drop_duplicates()
     numbers, pages = part.of(groups)
     sections = []
@@ -273,38 +277,46 @@ def _of_duplicates(found: pd.DataFrame, source: Source, part: _Part) -> ContactS
         kind, products = rows[0]["kind"], rows[0]["products"]
         cards = []
         for row in rows:
-            apart = f"{row['distance']} bits apart" if row["distance"] else ""
+            apart = t("{count} bits apart", count=row["distance"]) if row["distance"] else ""
             name = str(row["PicName"])
             cards.append(_card(name, shown(row["ProductId"], 80), apart, thumb_of(name, source, side=part.side)))
-        across = f", {products} products" if products and products > 1 else ""
-        sections.append(Section(f"group {number}: {_TIES.get(kind, kind)}{across}", len(members), "", "", cards))
-    title = f"{counted(len(groups), 'group')} of duplicates, {counted(len(found), 'image')}"
+        tie = t(_TIES.get(kind, kind))
+        if products and products > 1:
+            tie = t("{tie}, {products}", tie=tie, products=t.counted(products, "product"))
+        sections.append(Section(t("group {number}: {tie}", number=number, tie=tie), len(members), "", "", cards))
+    title = t(
+        "{groups} of duplicates, {images}",
+        groups=t.counted(len(groups), "group"),
+        images=t.counted(len(found), "image"),
+    )
     return ContactSheet(title, sections, part.page, pages, len(groups), part.side)
 
 
 def _of_problems(found: pd.DataFrame, source: Source, part: _Part) -> ContactSheet:
+    t = part.t
     rows, pages = part.of(found)
     sections = []
     for row in records(rows):
         names = [str(row["PicName"]), *map(str, row["instead"])]
-        titles = [shown(row["ProductId"], 80), *("found instead" for _ in row["instead"])]
+        titles = [shown(row["ProductId"], 80), *(t("found instead") for _ in row["instead"])]
         thumbs = [thumb_of(name, source, side=part.side) for name in names]
         cards = [_card(name, title, "", thumb) for name, title, thumb in zip(names, titles, thumbs, strict=True)]
-        reason = row["reason"] or "no reason found"
+        reason = t(row["reason"] or "no reason found")
         title = f"{shown(row['PicName'], 60)}: {reason}"
-        sections.append(Section(title, len(row["instead"]), "", shown(row["remedy"]), cards))
-    note = f"; {found.attrs['note']}" if found.attrs.get("note") else ""
-    title = f"{counted(len(found), 'image')} not found as {'it' if len(found) == 1 else 'they'} should be{note}"
+        sections.append(Section(title, len(row["instead"]), "", shown(t(row["remedy"])), cards))
+    title = t("Not found as expected: {images}", images=t.counted(len(found), "image"))
+    if found.attrs.get("note"):
+        title = t("{title}; {note}", title=title, note=t(found.attrs["note"]))
     return ContactSheet(title, sections, part.page, pages, len(found), part.side)
 
 
 def sections_for_page(
-    found: pd.DataFrame, roots: Sequence[str | os.PathLike[str]], *, per_section: int = 8
+    found: pd.DataFrame, roots: Sequence[str | os.PathLike[str]], *, per_section: int = 8, language: str | None = None
 ) -> tuple[list[Section], int]:
     """Return the first findings per rule, or groups of duplicates, that have an image, and their total number."""
     if found.empty or not roots:
         return [], 0
-    part = _Part(1, per_section, 140)
+    part = _Part(1, per_section, 140, texts(language or display_language()))
     if "rule" in found.columns:
         found = found[found["PicName"].notna() & found["severity"].isin(["error", "warning"])]
         sheet = _of_findings(found, Several(roots), None, Drawn(None), part)
@@ -323,12 +335,12 @@ def _card(name: str, title: str, note: str, thumb: Thumb) -> Card:
     return Card(shown(name, 300), shown(title, 120), shown(note, 240), thumb)
 
 
-def _finding_card(record: Mapping[str, Any], source: Source, drawn: Drawn, side: int) -> Card:
+def _finding_card(record: Mapping[str, Any], source: Source, drawn: Drawn, part: _Part) -> Card:
     name = record["PicName"]
-    thumb = Thumb(why="no image was given")
+    thumb = Thumb(why=part.t("the row names no image"))
     if isinstance(name, str):
-        thumb = thumb_of(name, source, side=side, region=drawn.of_finding(record))
-    place = "" if record["row"] is None else f"row {record['row']}"
+        thumb = thumb_of(name, source, side=part.side, region=drawn.of_finding(record))
+    place = "" if record["row"] is None else part.t("row {row}", row=record["row"])
     return _card(name, " · ".join(filter(None, [shown(record["ProductId"]), place])), record["message"], thumb)
 
 

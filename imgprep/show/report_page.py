@@ -92,7 +92,7 @@ def _context(run: Run, folders: list[str | os.PathLike[str]], table: CauseTable,
     sums = records(tally_outcomes(run))[0]
     by_inspection = set(facts.columns) >= set(FACT_COLUMNS)
     duplicates = find_duplicates(facts, catalogue) if by_inspection else pd.DataFrame()
-    duplicate_sections, groups = sections_for_page(duplicates, folders)
+    duplicate_sections, groups = sections_for_page(duplicates, folders, language=t.language)
     failed = _failed(run, causes)
     changes = prepared[prepared["action"] != "kept"]
     return {
@@ -119,7 +119,7 @@ def _context(run: Run, folders: list[str | os.PathLike[str]], table: CauseTable,
         "unmatched": records(unmatched.head(SHOWN_ROWS)),
         "unmatched_total": run.unmatched or len(unmatched),
         "side": _SIDE,
-        "sections": sections_for_page(findings, folders)[0],
+        "sections": sections_for_page(findings, folders, language=t.language)[0],
         "duplicates": duplicate_sections,
         "duplicate_groups": groups,
         "histograms": _histograms(facts, catalogue, run.settings.get("service") or "product"),

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
+from imgprep.core.findings import findings_frame
 from imgprep.ship.run import open_run
 
 
@@ -45,7 +46,7 @@ def make_run(folder, when, ends, *, renamed=None):
     facts = pd.DataFrame({"PicName": catalogue["PicName"], "exists": [True, True, True, False]})
     facts.to_parquet(folder / "source_facts.parquet")
     finding = {"rule": "image-missing", "severity": "error", "row": 4, "ProductId": "D", "PicName": "d.jpg"}
-    pd.DataFrame([finding]).to_parquet(folder / "findings.parquet")
+    findings_frame([finding]).to_parquet(folder / "findings.parquet")
     about = {"version": 1, "id": folder.name, "state": "partial", "settings": {"instance": "shop"}, "counts": {}}
     (folder / "run.json").write_text(json.dumps({**about, "times": {"created": f"{when}T06:00:00+00:00"}}))
     return open_run(folder)

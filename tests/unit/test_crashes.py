@@ -16,6 +16,7 @@ from imgprep.cli.main import main
 from imgprep.fix.prepare import prepare_images
 from imgprep.look.inspect import inspect_images
 from imgprep.shop import init_project
+from tests.samples import sampled
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def limited(size):
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-@pytest.mark.parametrize("size", [500, 2_000, 12_000])
+@pytest.mark.parametrize("size", sampled([500, 2_000, 12_000], 1))
 def test_where_no_room_is_left_a_build_stops_and_leaves_nothing_that_could_be_sent(shop, size):
     # CPython renames byte code that was cut at the limit into place, where every later process would read it.
     without_byte_code = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}

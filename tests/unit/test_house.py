@@ -186,7 +186,7 @@ def test_a_constant_is_assigned_in_one_place(name, home):
         module
         for module, file in modules().items()
         if room_of(module) != "sandbox"
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in nodes(file)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
     }
     assert assigned == {f"imgprep.{home}"}

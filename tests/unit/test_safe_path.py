@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.processes import run_in_processes
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.upload import upload
+from tests.samples import sampled
 from tests.wire.shipping import make_blobs, write_batch
 
 PLANTED = ("PIL", "pickle", "json", "numpy", "struct", "imgprep")
-SCRIPT = [shutil.which("imgprep", path=Path(sys.executable).parent)]
-MODULE = [sys.executable, "-m", "imgprep"]
+COMMANDS = {
+    "script": [shutil.which("imgprep", path=Path(sys.executable).parent)],
+    "module": [sys.executable, "-m", "imgprep"],
+}
 
 
 @pytest.fixture
@@ -43,19 +47,21 @@ def run(shop, command, *arguments, **environment):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [SCRIPT, MODULE], ids=["script", "module"])
-def test_check_and_build_run_nothing_from_the_current_folder(shop, command):
-    if command is MODULE:  # Python itself looks for imgprep there; `python -P -m imgprep.cli.main` does not
+@pytest.mark.parametrize(
+    ("how", "words"), sampled(product(COMMANDS, (["check"], ["build", "--out", "batch"])), 2), ids=str
+)
+def test_check_and_build_run_nothing_from_the_current_folder(shop, how, words):
+    if how == "module":  # Python itself looks for imgprep there; `python -P -m imgprep.cli.main` does not
         (shop / "imgprep.py").unlink()
-    run(shop, command, "check", "export.csv", "--images", "photos")
-    run(shop, command, "build", "export.csv", "--images", "photos", "--out", "batch")
+    name, *more = words
+    run(shop, COMMANDS[how], name, "export.csv", "--images", "photos", *more)
 
 
 def test_an_upload_by_several_processes_runs_nothing_from_the_current_folder(shop):
     (shop / "batch").mkdir()
     write_batch(shop / "batch", make_blobs(shop / "batch/images", 210, size=100))
     with Sandbox() as sandbox:
-        run(shop, SCRIPT, "upload", "batch", "--processes", 2, **sandbox.environment())
+        run(shop, COMMANDS["script"], "upload", "batch", "--processes", 2, **sandbox.environment())
 
 
 @pytest.mark.parametrize("pythonpath", ["", os.pathsep, f".{os.pathsep}"], ids=["none", "empty entries", "a dot"])

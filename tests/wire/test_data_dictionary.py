@@ -107,7 +107,7 @@ def ship(runs, settings, log, images):
     yield "Trace.events", story.events
     yield "Trace.gallery", story.gallery
     month = ip.review(runs)
-    for name in ("funnel", "coverage", "backlog", "findable", "sources", "better"):
+    for name in ("funnel", "coverage", "backlog", "findable", "sources", "better", "searched", "findings"):
         yield f"Review.{name}", getattr(month, name)
     yield "Questions", plan_calibration(settings).questions
     yield "Answers", pd.DataFrame(columns=list(ANSWER_COLUMNS), dtype="str")

@@ -43,7 +43,7 @@ def review(options: Namespace) -> int:
     show(getattr(month, options.table), options.format)
     print(escaped(f"{month}; {month.asked}"), file=sys.stderr)
     if options.html:
-        month.write(options.html)
+        month.write(options.html, language=settings.language)
     return ExitCode.FINE
 
 

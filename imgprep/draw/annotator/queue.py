@@ -27,11 +27,12 @@ VIEWS_KEPT = 16
 
 
 class ServiceBox(NamedTuple):
-    """The subject that the service detects in an image, and the file that it was asked about."""
+    """The subject that the service detects in an image, the file that it was asked about, and its category's fit."""
 
     region: Region | None
     digest: str | None
     size: tuple[int, int] | None
+    same_category: bool | None = None  #: whether it predicts the shop's category; None if either is unknown
 
     def disagreement(self, region: Region | None, state: str) -> float | None:
         """Return 1 − IoU with a region of ours or the whole image, 0 … 1; None if there is nothing to compare."""
@@ -229,8 +230,14 @@ def arranged(items: list[Item], *, show: str = "all", order: str = "given") -> l
     elif order == "findings":
         keep.sort(key=lambda number: -items[number].findings)
     elif order == "disagreement":
-        keep.sort(key=lambda number: -(-1.0 if (found := items[number].disagreement) is None else found))
+        keep.sort(key=lambda number: -_differs(items[number]))
     return keep
+
+
+def _differs(item: Item) -> float:
+    """Return how far an item differs from the service's answer: another category counts more than any region."""
+    other_category = item.service is not None and item.service.same_category is False
+    return other_category + (item.disagreement if item.disagreement is not None else -1.0 + other_category)
 
 
 def _service_boxes(service: pd.DataFrame) -> dict[str, ServiceBox]:
@@ -241,7 +248,7 @@ def _service_boxes(service: pd.DataFrame) -> dict[str, ServiceBox]:
     for row in records(service[service["category"].notna()]):
         region = None if row["x1"] is None else Region(**{edge: int(row[edge]) for edge in EDGES})
         size = (int(row["width"]), int(row["height"])) if row.get("width") and row.get("height") else None
-        boxes[str(row["PicName"])] = ServiceBox(region, row.get("digest"), size)
+        boxes[str(row["PicName"])] = ServiceBox(region, row.get("digest"), size, row.get("same_category"))
     return boxes
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.tallies import tally_by, tally_causes
 from imgprep.ship.report.causes import CAUSES, UNRECOGNISED, Family
@@ -84,7 +85,7 @@ def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False,
     table = tally.pivot_table(index="run", columns="cause", values=value, aggfunc="sum", fill_value=0)
     table = table.reindex(runs, fill_value=0) * (100 if share else 1)
     rows = tally.drop_duplicates("cause").set_index("cause").loc[order]
-    labels = legible(ax, rows["label"])
+    labels = legible(ax, map(texts(display_language()), rows["label"]))
     highest = max(1, table.to_numpy().max(initial=0))
     panel, places = ax, run_places(runs)
     for at, (cause, label) in enumerate(zip(order, labels, strict=True)):
@@ -118,10 +119,11 @@ def _most(tally: pd.DataFrame) -> str:
 def _name_families(ax: Axes, families: pd.Series) -> None:
     """Write the families of the causes drawn, each in its colour, above the chart."""
     found = [name for name in FAMILY_COLOURS if name in set(families)]
+    t = texts(display_language())
     for at, name in enumerate(found):
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right"}
         offset = (-110 * (len(found) - 1 - at), 4)
-        ax.annotate(name, (1, 1), offset, fontsize=8, color=FAMILY_COLOURS[name], **place)
+        ax.annotate(t(name), (1, 1), offset, fontsize=8, color=FAMILY_COLOURS[name], **place, **text_style())
 
 
 def _commonest(tally: pd.DataFrame) -> pd.Index[Any]:
@@ -153,8 +155,9 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
     tally = tally.sort_values("count", ascending=False, kind="stable")
     failed, lines = (int(tally[name].iloc[0]) if len(tally) else 0 for name in ("failed", "lines"))
     families = tally["family"].fillna("")
+    t = texts(display_language())
     colours = [FAMILY_COLOURS.get(family, "#999999") for family in families]
-    labels = legible(ax, tally["label"])
+    labels = legible(ax, map(t, tally["label"]))
     counted_bars(ax, tally["count"], labels, [(colour, "") for colour in colours])
     ax.set_yticks(range(len(tally)), labels, fontsize=9, **text_style())
     ax.set_xlabel("failed lines")
@@ -167,7 +170,8 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right"}
         colour = FAMILY_COLOURS.get(name, "#999999")
         count = int(tally.loc[families == name, "count"].sum())
-        ax.annotate(f"{name}: {count:,}", (1, 0), (-4, 8 + 13 * at), fontsize=9, color=colour, **place)
+        text = f"{t(name)}: {count:,}"
+        ax.annotate(text, (1, 0), (-4, 8 + 13 * at), fontsize=9, color=colour, **place, **text_style())
     common = f"{labels[0]} ({int(tally['count'].iloc[0]):,})"
     ax.set_title(f"{failed:,} of {counted(lines, 'line')} failed, most often: {common}", **text_style())
     return ax
@@ -224,7 +228,8 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
         ax.set_axis_off()
         return ax
     labels = tally.attrs.get("labels") or {cause.id: cause.label for cause in CAUSES}
-    names = legible(ax, [labels.get(str(cause), str(cause)) for cause in counts])
+    t = texts(display_language())
+    names = legible(ax, [t(labels.get(str(cause), str(cause))) for cause in counts])
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right", **text_style())
     values = legible(ax, [f"{value} ({sent:,} sent)" for value, sent in lines.items()])
     ax.set_yticks(range(len(values)), values, **text_style())

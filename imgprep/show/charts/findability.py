@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imgprep.core.fields import CATEGORIES
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.findability import Findability
 from imgprep.show.charts.style import COLOURS, axes, clean, counted_bars, legible, text_style
@@ -76,7 +77,8 @@ def _shares(table: pd.DataFrame, ax: Axes | None) -> Axes:
                 ax.annotate(
                     percent(share / 100), (share, at), (7 * side, 0), ha="left" if side > 0 else "right", **place
                 )
-    names = {str(number): label for number, label in CATEGORIES.items()}
+    t = texts(display_language())
+    names = {str(number): t(label) for number, label in CATEGORIES.items()}
     by_category = table.attrs.get("column") == "CategoryId"
     values = legible(ax, [names.get(value, value) if by_category else value for value in table["value"]])
     labels = [f"{value} ({count:,})" for value, count in zip(values, table["images"], strict=True)]

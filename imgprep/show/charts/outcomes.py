@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.tallies import (
     progress_of,
@@ -389,15 +390,16 @@ def review_figure(
         (backlog, "age", None, f"Not yet in the gallery: {waiting:,} of {total:,} images"),
         (findable, "days", None, f"In the gallery within a day: {at_once:,} of {counted(new, 'new image')}"),
     ]
-    for ax, (frame, label, texts, title) in zip(grid.flat, charts, strict=True):
+    t = texts(display_language())
+    for ax, (frame, label, values, title) in zip(grid.flat, charts, strict=True):
         if frame is findable:
             _plot_days(ax, frame, title)
             continue
         bars = frame["share"] * 100 if frame is coverage else frame["images"]
-        for at, (bar, text) in enumerate(zip(bars, texts or [f"{bar:,}" for bar in bars], strict=True)):
+        for at, (bar, text) in enumerate(zip(bars, values or [f"{bar:,}" for bar in bars], strict=True)):
             ax.barh(at, bar, color=COLOURS[0], edgecolor="white")
             value_beside(ax, text, bar, at)
-        ax.set_yticks(range(len(frame)), legible(ax, frame[label]), fontsize=8, **text_style())
+        ax.set_yticks(range(len(frame)), legible(ax, map(t, map(str, frame[label]))), fontsize=8, **text_style())
         ax.set_xlabel("% of the category's images in the catalogue" if frame is coverage else "images")
         ax.invert_yaxis()
         ax.set_title(title, fontsize=10)

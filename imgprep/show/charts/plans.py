@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted
 from imgprep.load.drift import TOTALS
 from imgprep.look.rules.book import tally_findings
@@ -48,7 +49,7 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.text(len(SEVERITY_COLOURS) - 0.4, row, text, va="center", fontsize=8)
     ax.set_xlim(-0.5, len(SEVERITY_COLOURS) + 1.6)
     ax.set_ylim(max(1, len(tally)) - 0.5, -0.5)
-    ax.set_yticks(range(len(tally)), tally["subject"])
+    ax.set_yticks(range(len(tally)), map(texts(display_language()), tally["subject"]), **text_style())
     ax.set_xticks(
         [*range(len(SEVERITY_COLOURS)), len(SEVERITY_COLOURS) + 0.5], [*SEVERITY_COLOURS, "who corrects them"]
     )

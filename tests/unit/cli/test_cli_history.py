@@ -43,7 +43,7 @@ def test_a_month_is_summed_up_table_by_table_and_as_a_page(runs, tmp_path, capsy
     printed = capsys.readouterr()
     assert {each["stage"]: each["images"] for each in json.loads(printed.out)}["in gallery"] == 2
     assert "2026-11, shop: 2 images in the gallery" in printed.err
-    assert "data:image" in (tmp_path / "month.html").read_text(encoding="utf-8")
+    assert "By the last run of November 2026, 2 of 4 images" in (tmp_path / "month.html").read_text(encoding="utf-8")
     assert main(["review", "--table", "sources", "--format", "csv"]) == 0
     assert "phone,rotated,1" in capsys.readouterr().out
 

@@ -12,19 +12,24 @@ from jinja2 import nodes
 
 import imgprep
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import CATEGORIES
 from imgprep.core.findings import Severity
 from imgprep.core.language import display_language, texts
 from imgprep.core.settings import LANGUAGES, Settings
 from imgprep.images.found import NO_FILE
 from imgprep.images.thumbnails import EMPTY
-from imgprep.look.rules.book import RULES, check, title
+from imgprep.look.rules.book import _SUBJECTS, RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
+from imgprep.outcomes import review
+from imgprep.outcomes.asking import SANDBOX_NOTE
+from imgprep.outcomes.findability import REMEDIES
 from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.task_status import State
 from imgprep.shop import _TEMPLATE
 from imgprep.show import report_page
+from imgprep.show.contact_sheet import _TIES
 from imgprep.show.feedback import FOR_PHOTOGRAPHERS
 from imgprep.show.tables import table_html
 from imgprep.show.template import _environment
@@ -82,6 +87,9 @@ def texts_in_tables():
         yield from (cause.label, cause.remedy)
     for pair in (*report_page._WHO.values(), *FOR_PHOTOGRAPHERS.values()):
         yield from pair
+    yield from (*_TIES.values(), "no reason found", *filter(None, REMEDIES), *REMEDIES.values())
+    yield from (*CATEGORIES.values(), *_SUBJECTS.values(), "rows", "export", "(none)")
+    yield from (*review.STAGES, *review._AGES, *review._MEASURES, review.NOT_ASKED, SANDBOX_NOTE)
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
 
 

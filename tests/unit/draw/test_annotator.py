@@ -342,5 +342,10 @@ def test_the_services_box_is_shown_accepted_as_its_own_and_ordered_by_disagreeme
         assert widget._images.describe(2)["service"] == BOX, "the file is not read yet"
         assert deliver(widget, type="want", ids=[2])[0]["item"]["service"] is None
         widget.close()
+        categories = service.assign(same_category=pd.array([True, None, False], dtype="boolean"))
+        by_category = RegionAnnotator(names, tmp_path, store, service=categories, suggest=False)
+        order = by_category._queue.arrange("v", show="all", order="disagreement")
+        assert order[0] == 2, "its region agrees, but the service sees another category"
+        by_category.close()
         with pytest.raises(RegionError, match="service: has no column category"):
             RegionAnnotator(names, tmp_path, store, service=service.drop(columns="category"))

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import matplotlib
 
@@ -13,7 +14,9 @@ from matplotlib import pyplot as plt
 from runs_made import make_run
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.findings import findings_frame
 from imgprep.core.settings import Settings
+from imgprep.outcomes.findability import SEARCHES, Findability, _keep
 from imgprep.outcomes.review import review
 from imgprep.ship.run import open_run
 
@@ -90,7 +93,7 @@ def test_the_month_is_compared_with_the_one_before(month):
 
 def test_an_image_with_an_error_does_not_pass_even_if_the_gallery_holds_it(runs):
     finding = {"rule": "image-rotated", "severity": "error", "row": 1, "ProductId": "A", "PicName": "a.jpg"}
-    findings = pd.concat([runs[2].findings, pd.DataFrame([finding])])
+    findings = pd.concat([runs[2].findings, findings_frame([finding])])
     findings.to_parquet(runs[2].folder / "findings.parquet")
     assert review(runs).funnel["images"].tolist() == [4, 3, 2, 2, 1]
 
@@ -104,7 +107,7 @@ def test_images_of_one_record_are_counted_apart_and_rows_left_out_are_not(tmp_pa
             run.folder / f"{name}.parquet"
         )
     finding = {"rule": "image-missing", "severity": "error", "row": 1, "ProductId": "A", "PicName": "b.jpg"}
-    pd.DataFrame([finding]).to_parquet(run.folder / "findings.parquet")
+    findings_frame([finding]).to_parquet(run.folder / "findings.parquet")
     assert review([open_run(run.folder)]).funnel["images"].tolist() == [3, 3, 2, 1, 1]
 
 
@@ -114,7 +117,7 @@ def test_a_row_without_a_product_id_does_not_pass(tmp_path, named):
     nameless = run.catalogue.assign(ProductId=["A", None, "C", "D"])
     nameless.to_parquet(run.folder / "catalogue.parquet")
     finding = {"rule": "product-id-missing", "severity": "error", "row": 2, "ProductId": None, "PicName": named}
-    pd.DataFrame([finding, {**finding, "row": 3, "PicName": None}]).to_parquet(run.folder / "findings.parquet")
+    findings_frame([finding, {**finding, "row": 3, "PicName": None}]).to_parquet(run.folder / "findings.parquet")
     assert review([open_run(run.folder)]).funnel["images"].tolist() == [4, 3, 1, 1, 1]
 
 
@@ -163,8 +166,49 @@ def test_the_page_is_self_contained_and_escaped(month, tmp_path):
     text = month.write(tmp_path / "review.html").read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>") and "<i>c.jpg" not in text
     assert not [mark for mark in ("http://", "https://", "<script", "<link") if mark in text]
-    assert 'src="data:image/svg+xml;base64,' in text and "<td>catalogue</td>" in text
-    plt.close("all")
+    assert "<h1>By the last run of November 2026, 2 of 4 images (50.0%) were in the gallery.</h1>" in text
+    for figure in ("<b>0%</b>first-time success", "50% the month before", "<b>1</b>images whose last line failed"):
+        assert figure in text
+    assert "2 · 50.0%" in text and "1 error · 0 warnings" in text, "as check counts them"
+    chinese = month.write(tmp_path / "zh.html", language="zh").read_text(encoding="utf-8")
+    assert "截至 2026 年 11 月最后一次运行，4 张图片中有 2 张（50.0%）在图库里。" in chinese
+    assert "上衣" in chinese and "Tops" not in chinese and "first-time" not in chinese
+
+
+def test_photographers_are_not_blamed_for_the_data(runs):
+    outcome = runs[1].outcome
+    outcome["cause"] = outcome["cause"].replace("rotated", "bad_str_attr")
+    outcome.to_parquet(runs[1].folder / "outcome.parquet")
+    month = review([open_run(run.folder) for run in runs])
+    assert month.sources.empty and "bad StrAttr" not in month._repr_html_()
+
+
+def test_the_source_is_the_photographer_where_the_export_has_no_other(runs):
+    for run in runs:
+        run.catalogue.rename(columns={"source": "photographer"}).to_parquet(run.folder / "catalogue.parquet")
+    assert review([open_run(run.folder) for run in runs]).sources["value"].tolist() == ["phone"]
+
+
+def test_the_last_search_of_the_month_is_repeated_by_category(runs, tmp_path):
+    work = tmp_path / "work"
+    (work / "runs").mkdir(parents=True)
+    moved = [open_run(run.folder.rename(work / "runs" / run.folder.name)) for run in runs]
+    images = pd.DataFrame({"ProductId": ["A", "B", "C"], "PicName": ["a", "b", "c"], "CategoryId": [0, 0, None]})
+    images = images.assign(rank=[1, 3, None], rank_category=[None, 1, None], problem=False)
+    for gallery, day, found in (
+        ("shop", datetime(2026, 11, 20, tzinfo=UTC), images),
+        ("shop", datetime(2026, 12, 1, tzinfo=UTC), images.assign(rank=9)),
+        ("another", datetime(2026, 11, 30, tzinfo=UTC), images.assign(rank=9)),
+    ):
+        _keep(Findability(found, pd.DataFrame(), True, gallery, "a sandbox"), work / SEARCHES, day)
+    month = review(moved)
+    assert month.searched.values.tolist() == [["(none)", 1, 0, 0.0], ["Tops", 2, 2, 1.0]]
+    page = month.write(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<b>67%</b>find themselves first in a search" in page and "a sandbox" in page
+    (work / SEARCHES / "2026-11-30T000000Z.parquet").write_bytes(b"torn")
+    with pytest.raises(ConfigError, match="is not a saved search"):
+        review(moved)
+    assert review(moved, "2026-10").searched.empty
 
 
 def test_its_charts_have_a_bar_for_every_stage(month):

@@ -11,6 +11,7 @@ import pytest
 from matplotlib import pyplot as plt
 from runs_made import TableRun
 
+from imgprep.core.language import texts
 from imgprep.draw.tallies import tally_region_origins, tally_region_places, tally_region_sizes, tally_suggestions
 from imgprep.outcomes.tallies import tally_by, tally_causes, tally_durations, tally_flow, tally_outcomes
 from imgprep.ship.report.causes import CAUSES
@@ -161,6 +162,14 @@ def test_chinese_is_drawn_on_a_machine_without_chinese_fonts(monkeypatch, recwar
     ax.figure.canvas.draw()
     assert "□" not in ax.get_yticklabels()[0].get_text() and not ax.figure.texts
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_labels_of_causes_are_in_the_language_and_values_of_the_shop_are_not(monkeypatch):
+    monkeypatch.setenv("IMGPREP_LANGUAGE", "zh")
+    tally = tally_by([a_run(0)], "brand").assign(value="images")  # a brand that is named like an entry
+    ax = plot_by(tally, name="brand")
+    assert {tick.get_text() for tick in ax.get_xticklabels()} <= set(texts("zh").table.values())
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["images (4 sent)"]
 
 
 def test_text_without_a_font_is_explained_on_the_figure(monkeypatch, recwarn):
