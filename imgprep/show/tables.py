@@ -116,7 +116,7 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     if isinstance(value, bool):
         return t("yes") if value else t("no")
     if str(name).partition("_")[0] == "cause":
-        return t(str(labels.get(str(value)) or _LABELS.get(str(value), value)))
+        return t(str(labels.get(str(value)) or _LABELS.get(str(value), str(value))))
     if name in _WORDS:
         return shown(t(str(value)), CELL)
     if name == "fix":
