@@ -283,11 +283,10 @@ def edge_line(name: str, measured: Measured) -> str:
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
-    from tests.browser.chromium import ARGUMENTS, find_chromium
+    from tests.browser.chromium import find_chromium, launch
     from tests.browser.lab import running_lab
 
-    chromium = find_chromium()
-    if chromium is None:
+    if find_chromium() is None:
         print("The browser's half is left out: no Chromium (`make browser`).")
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary, sync_playwright() as playwright:
@@ -295,11 +294,7 @@ def main() -> None:
         images = folder / "images"
         make_images(images)
         peer = peer_python(folder)
-        browser = playwright.chromium.launch(
-            executable_path=str(chromium),
-            args=list(ARGUMENTS),
-            chromium_sandbox=not hasattr(os, "geteuid") or os.geteuid() != 0,
-        )
+        browser = launch(playwright)
         rounds: dict[str, Measured] = {}
         for tool in ("imgprep", "jupyter-bbox-widget"):
             python = sys.executable if tool == "imgprep" else peer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ from imgprep.demo.shop import part_shop
 from imgprep.demo.walkthrough import run_demo
 from imgprep.draw.formats import read_regions
 from imgprep.ship.run import load_runs
-from tests.browser.chromium import ARGUMENTS, find_chromium
+from tests.browser.chromium import launch
 from tests.browser.lab import run_first_cell, running_lab
 
 IMAGES = Path(__file__).parent / "images"
@@ -49,9 +48,7 @@ def shots(folder: Path, report: Path) -> None:
     with ip.RegionStore(folder / "lab" / "regions.sqlite", who="Ann") as store:
         store.load(read_regions(part_shop().regions))
     with sync_playwright() as playwright, running_lab(folder / "lab", folder / "home") as lab:
-        browser = playwright.chromium.launch(
-            executable_path=str(find_chromium()), args=list(ARGUMENTS), chromium_sandbox=os.geteuid() != 0
-        )
+        browser = launch(playwright)
         page = browser.new_page(viewport={"width": 920, "height": 1064})
         page.goto(report.as_uri())
         page.screenshot(path=str(IMAGES / "report.png"))

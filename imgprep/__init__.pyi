@@ -38,7 +38,7 @@ from .look.match_panel import MatchPanel as MatchPanel
 
 # Fix.
 from .fix.prepare import prepare_images as prepare_images
-from .fix.fields import apply_fixes as apply_fixes
+from .look.field_fixes import apply_fixes as apply_fixes
 
 # Draw.
 from .core.regions import Region as Region

@@ -82,7 +82,7 @@ def _renamed(catalogue: pd.DataFrame, images: str | os.PathLike[str]) -> pd.Data
     """Return the catalogue with near-miss names replaced by file names; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
-    from imgprep.fix.fields import use_files
+    from imgprep.look.field_fixes import use_files
     from imgprep.look.match_names import match_names
 
     fixed, log = use_files(catalogue, match_names(catalogue, images))

@@ -236,6 +236,12 @@ def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> t
     return result, findings
 
 
+def project_file(project: str | Path | Settings) -> Path:
+    """Return the path of the project file of a folder, a file, or the settings of a project."""
+    file = project.project if isinstance(project, Settings) else Path(project)
+    return file / PROJECT_FILE if file.is_dir() else file
+
+
 def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".") -> Path:
     """Write a column map to a project file, keeping its comments and everything else in it.
 
@@ -251,8 +257,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
     """
     import tomlkit  # noqa: PLC0415  only needed here
 
-    file = project.project if isinstance(project, Settings) else Path(project)
-    file = file / PROJECT_FILE if file.is_dir() else file
+    file = project_file(project)
     plain = {str(field): _plain(entry) for field, entry in columns.items()}
     try:
         parse_columns(plain, None)

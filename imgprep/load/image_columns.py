@@ -71,6 +71,13 @@ def find_image_columns(table: pa.Table) -> ImageColumns:
     return ImageColumns(tuple(name for name in taken if name not in others), others)
 
 
+def no_images_in(table: pa.Table, column: str) -> str | None:
+    """Return one of a column's values if too few of them look like images; None if they do, or there are none."""
+    texts = _first_values(table[column])
+    named = plain_name(column) in NAMES["PicName"] and _are_stems(texts)
+    return texts[0] if texts and not named and not _are_images(column, texts) else None
+
+
 def main_first(names: Iterable[str]) -> list[str]:
     """Return image columns in the order of the product's images: the main one, numbered ones, further ones."""
 

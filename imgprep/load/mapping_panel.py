@@ -13,11 +13,12 @@ from imgprep.core.errors import CatalogueError, ImgprepError
 from imgprep.core.fields import ATTRIBUTES, BY_NAME, CATEGORIES, FIELD_NAMES, INT_ATTRS, PAYLOAD, SEARCH_CATEGORY
 from imgprep.core.frames import records
 from imgprep.core.settings import HasSettings, Settings, settings_of
-from imgprep.core.text import counted
+from imgprep.core.text import counted, shown
 from imgprep.load.catalogue import as_catalogue, read_export
-from imgprep.load.column_map import load_columns, save_columns
+from imgprep.load.column_map import load_columns, project_file, save_columns
 from imgprep.load.export import Export
 from imgprep.load.header import HEADER
+from imgprep.load.image_columns import no_images_in
 from imgprep.load.left_out import left_out
 from imgprep.load.presets import choose_preset
 from imgprep.load.suggestions import GOOD, as_map, suggest_categories, suggest_columns
@@ -30,10 +31,15 @@ SAMPLE, SHOWN = 200, 5
 MOST_CATEGORIES = 60
 
 _UNUSED, _KEPT, _CLEARED = "— not used —", "— as in the map —", "— none: cleared in the gallery —"
+_NO_PROJECT = "there is no imgprep.toml to save into: `imgprep init` creates one"
+_NO_IMAGES = "PicName: {!r} does not seem to hold images, for example {!r}; it needs file names or URLs"
+_WRAPPED = {"flex_flow": "row wrap", "align_items": "flex-start"}
 _BY_SERVICE = ("— the service predicts it —", -1)  # a dropdown shows the choice None as a blank
 _TEXT = "CustomContent"
 _ORDER = ("ProductId", "PicName", _TEXT, "CategoryId", *ATTRIBUTES, "Region", "Crop", "OperationType")
-_WIDE = {"description_width": "110px"}
+_WIDE = {"description_width": "108px"}
+#: Height at which choices scroll, so that they, the preview and Save are on one screen.
+_HIGH = "300px"
 
 
 class MappingPanel:
@@ -166,7 +172,10 @@ class MappingPanel:
 
     def refresh(self) -> None:
         """Rebuild the preview from the current map."""
-        self._saved.value = ""
+        self._saved.value = "" if self._can_save else _html("muted", text=_NO_PROJECT)
+        picture = self._chosen["PicName"].value
+        odd = no_images_in(self._export.table, picture) if picture in self._names else None
+        self._doubt.value = "" if odd is None else _html("problem", text=_NO_IMAGES.format(picture, shown(odd, 60)))
         try:
             sample = sample_of(self._export, self._preset, self.columns, **self._wanted)
             self.preview = sample[left_out(sample).isna()].reset_index(drop=True)
@@ -192,17 +201,18 @@ class MappingPanel:
             style=_WIDE,
             continuous_update=False,
             placeholder="title:{title},price:{price}",
-            layout={"width": "560px"},
+            layout={"flex": "1 1 auto", "width": "auto"},
         )
         self._scales = {field: _factor(self._start.get(field)) for field in INT_ATTRS}
         entry = self._start.get("CategoryId")
         numbers = entry.get("map", {}) if isinstance(entry, Mapping) else {}
         numbers = {str(name): int(number) for name, number in numbers.items()}
         self._categories = _Categories(full, self._chosen["CategoryId"].value, numbers, self.refresh)
-        self._preview, self._message, self._saved = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self._preview, self._message, self._saved, self._doubt = (widgets.HTML() for _ in range(4))
         self._save = widgets.Button(description="Save", icon="save", button_style="primary")
-        self._save.disabled = self._project is None
-        self._save.tooltip = "into imgprep.toml" if self._project else "pass project= to save"
+        self._can_save = self._project is not None and project_file(self._project).exists()
+        self._save.disabled = not self._can_save
+        self._save.tooltip = "into imgprep.toml" if self._can_save else _NO_PROJECT
         self._save.on_click(self._pressed)
         for control in (*self._chosen.values(), self._template, *self._scales.values()):
             control.observe(self._changed, "value")
@@ -210,17 +220,19 @@ class MappingPanel:
         for field in _ORDER:
             control = self._template if field == _TEXT else self._chosen[field]
             controls = [control, *([self._scales[field]] if field in self._scales else [])]
-            rows.append(widgets.HBox([*controls, widgets.HTML(_html("muted", text=BY_NAME[field].meaning))]))
+            text = BY_NAME[field].meaning
+            meaning = widgets.Label(text, tooltip=text, layout={"flex": "1 1 0", "min_width": "0"})
+            rows.append(widgets.HBox([*controls, *([meaning] if field != _TEXT else [])]))
         head = _html("head", file=file, rows=counted(len(full), "row"), preset=self._preset, why=why)
+        wide = _scrolling([self._preview, self._message], "0 0 auto")
+        wide.add_class("imgprep-wide")  # a table of as many columns as there are fields scrolls
+        parts = [_scrolling(rows, "1 1 400px"), _scrolling([self._categories.view], "1 1 330px")]
         self.view = widgets.VBox(
             [
-                widgets.HTML(head),
-                *rows,
-                self._categories.view,
-                widgets.HTML("<b>Preview</b>"),
-                self._preview,
-                self._message,
-                widgets.HBox([self._save, self._saved]),
+                widgets.HBox([self._save, self._saved, widgets.HTML(head)], layout=_WRAPPED),
+                widgets.HBox(parts, layout=_WRAPPED),
+                self._doubt,
+                wide,
             ]
         )
 
@@ -232,7 +244,7 @@ class MappingPanel:
         clears = [_CLEARED] if field in PAYLOAD and field != _TEXT else []
         options = [_UNUSED, *([_KEPT] if kept else []), *clears, *self._names]
         value = _KEPT if kept else column if known else _CLEARED if entry == "" and clears else _UNUSED
-        layout = {"flex": "0 0 400px"}
+        layout = {"flex": "0 1 250px", "min_width": "150px"}
         return widgets.Dropdown(options=options, value=value, description=field, style=_WIDE, layout=layout)
 
     def _options(self, field: str, column: str) -> dict[str, Any]:
@@ -281,8 +293,14 @@ def found_map(preset: str, export: Export) -> dict[str, Any]:
 def _factor(entry: Any) -> Any:
     """Return the control for the factor of an integer field."""
     scale = float(entry.get("scale", 1)) if isinstance(entry, Mapping) else 1.0
-    narrow = {"description_width": "45px"}
-    return widgets.FloatText(scale, description="times", layout={"width": "150px"}, style=narrow)
+    narrow = {"description_width": "40px"}
+    return widgets.FloatText(scale, description="times", layout={"width": "110px", "flex": "none"}, style=narrow)
+
+
+def _scrolling(parts: list[Any], flex: str) -> Any:
+    """Return a box that scrolls its parts; a block, because a flex box would squeeze them instead."""
+    layout = {"flex": flex, "min_width": "0", "max_height": _HIGH, "overflow": "auto", "display": "block"}
+    return widgets.Box(parts, layout=layout)
 
 
 def _html(part: str, **values: Any) -> str:
@@ -297,10 +315,10 @@ class _Categories:
     ) -> None:
         self._catalogue, self._column, self._changed = catalogue, column, changed
         self._numbers: dict[str, int | None] = dict(numbers)
-        self._accept = widgets.Button(description="Accept suggestions", icon="check", layout={"width": "200px"})
+        self._accept = widgets.Button(description="Accept suggestions", icon="check", layout={"width": "170px"})
         self._accept.on_click(lambda _: self.accept_suggestions())
         self._summary, self._choices = widgets.HTML(), widgets.VBox()
-        head = widgets.HBox([widgets.HTML("<b>Categories</b>"), self._accept, self._summary])
+        head = widgets.HBox([widgets.HTML("<b>Categories</b>"), self._accept, self._summary], layout=_WRAPPED)
         condition = widgets.HTML(_html("muted", text=SEARCH_CATEGORY[0].upper() + SEARCH_CATEGORY[1:]))
         self.view = widgets.VBox([head, condition, self._choices])
         self._show()
@@ -355,12 +373,13 @@ class _Categories:
             number = row["CategoryId"]
             others = [] if number in (None, *CATEGORIES) else [(f"not in the reference ({number})", number)]
             value = _BY_SERVICE[1] if number is None else number
-            pick = widgets.Dropdown(options=[*choices, *others], value=value, layout={"width": "260px"})
+            pick = widgets.Dropdown(options=[*choices, *others], value=value, layout={"flex": "0 1 200px"})
             pick.observe(lambda change, name=row["value"]: self._picked(name, change["new"]), "value")
             label = _html("category", name=row["value"], rows=counted(row["rows"], "row"))
             hint = f"{row['name']}? {row['why']}" if number is None and row["name"] else ""
-            parts = [widgets.HTML(label, layout={"width": "300px"}), pick, widgets.HTML(_html("muted", text=hint))]
-            controls.append(widgets.HBox(parts))
+            parts = [widgets.HTML(label, layout={"flex": "1 1 110px"}), pick]
+            parts += [widgets.HTML(_html("muted", text=hint), layout={"flex": "1 1 100%"})] if hint else []
+            controls.append(widgets.HBox(parts, layout={"flex_flow": "row wrap"}))
         if len(table) > MOST_CATEGORIES:
             controls.append(widgets.HTML(f"{len(table) - MOST_CATEGORIES:,} more: see panel.categories"))
         self._choices.children = controls

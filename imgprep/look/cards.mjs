@@ -29,6 +29,7 @@ function element(name, className, text) {
 function drawCard(card, withTick) {
   const root = element("div", "ipc-card");
   root.dataset.id = card.id;
+  if (card.severity) root.dataset.severity = card.severity;
   const view = element("button", "ipc-view");
   view.type = "button";
   view.title = card.name;

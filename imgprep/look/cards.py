@@ -44,7 +44,7 @@ class CardGrid(anywidget.AnyWidget):
             self.ticked = list(ticked)
 
 
-def card(number: int, *, name: object, title: object, note: object, thumb: Thumb) -> dict[str, Any]:
+def card(number: int, *, name: object, title: object, note: object, thumb: Thumb, severity: str = "") -> dict[str, Any]:
     """Return one card, its strings shortened and their invisible characters made visible."""
     texts = {
         "name": shown(name, 120),
@@ -52,7 +52,7 @@ def card(number: int, *, name: object, title: object, note: object, thumb: Thumb
         "note": shown(note, 220),
         "why": shown(thumb.why, 120),
     }
-    return {"id": number, "uri": thumb.uri, **texts}
+    return {"id": number, "uri": thumb.uri, "severity": severity, **texts}
 
 
 class Pager:
@@ -82,7 +82,7 @@ class OpenedPicture(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
 
     def __init__(self, layout: Any) -> None:
         # No stretching, so that a small image is not enlarged.
-        shrunk = ipywidgets.Layout(max_width="100%", align_self="flex-start", display="none")
+        shrunk = ipywidgets.Layout(max_width="100%", margin="0", align_self="flex-start", display="none")
         self.picture, self.details = ipywidgets.Image(format="jpeg", layout=shrunk), ipywidgets.HTML()
         super().__init__([self.picture, self.details], layout=layout)
 

@@ -5,29 +5,57 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets
 import numpy as np
 import pandas as pd
+import traitlets
 
-from imgprep.core.errors import ConfigError
+from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.findings import Severity
 from imgprep.core.frames import records, returns_table
 from imgprep.core.text import counted, shown
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
-from imgprep.look.rules.book import summary
+from imgprep.look.field_fixes import apply_fixes
+from imgprep.look.rules.book import RULES
 from imgprep.show.contact_sheet import Drawn, Regions
-from imgprep.show.still import LeavesPicture
+from imgprep.show.still import LISTED, LeavesPicture
 from imgprep.show.template import template
 
 #: Findings per page, and thumbnails cached for paging back.
 PER_PAGE, KEPT = 12, 400
 #: Longest side of the opened image, in pixels.
 LARGE = 620
+#: Fixes that a preview shows.
+FIXES = 20
+_GROUPS = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.INFO: "information"}
+#: Rule → what is wrong, in one line.
+_WHAT = {rule.id: rule.what for rule in RULES}
 _DETAILS = ("rule", "severity", "message", "fix", "field", "value", "ProductId", "PicName", "row")
+
+
+class RuleList(anywidget.AnyWidget):
+    """Rules to choose from, grouped by severity, with the number of findings that pass the other filters."""
+
+    _esm = Path(__file__).parent / "rule_list.mjs"
+    _css = Path(__file__).parent / "cards.css"
+    groups = traitlets.List(traitlets.Dict()).tag(sync=True)
+    value = traitlets.Unicode("").tag(sync=True)  #: the chosen rule; "" for all
+
+    def __repr__(self) -> str:
+        return f"RuleList({counted(sum(len(group['rules']) for group in self.groups), 'rule')})"
+
+    def still_part(self) -> dict[str, Any]:
+        """Return the rules for a static picture; see `imgprep.show.still`."""
+        total = sum(group["count"] for group in self.groups)
+        lines = [("all rules", total, "")] + [(rule, n, rule) for group in self.groups for rule, n, _ in group["rules"]]
+        labels = [{"text": f"{text} · {n:,}", "chosen": value == self.value} for text, n, value in lines]
+        return {"kind": "list", "labels": labels[:LISTED], "left": len(labels[LISTED:])}
 
 
 class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships no types
@@ -43,6 +71,8 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         Its row is shown beside the opened image, and `rows` returns rows from it.
     regions : RegionStore, pandas.DataFrame or mapping, optional
         Regions to draw over the images.
+    files : pandas.DataFrame, optional
+        From `match_names`, as for `apply_fixes`: needed to preview fixes that are file names.
     per_page : int
         Findings per page. Only one page is read and sent, however many findings there are.
 
@@ -52,6 +82,8 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         The ticked findings; if none are ticked, all that pass the filters.
     rows : pandas.DataFrame
         The catalogue's rows for `selected`, each once.
+    fixes : pandas.DataFrame
+        What `apply_fixes` would change for `selected`: its log. ``fixed`` is the catalogue with these changes.
 
     Examples
     --------
@@ -70,6 +102,7 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         *,
         catalogue: pd.DataFrame | None = None,
         regions: Regions | None = None,
+        files: pd.DataFrame | None = None,
         per_page: int = PER_PAGE,
     ) -> None:
         if per_page < 1:
@@ -78,15 +111,17 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         self._catalogue = catalogue
         self._source = open_source(root) if root is not None else None
         self._drawn = Drawn(regions)
+        self._files = files
         self._per_page = per_page
         self._shown = np.arange(len(self._findings))
         self._ticked: set[int] = set()
         self._thumbs: OrderedDict[int, Thumb] = OrderedDict()
         # Messages from the browser may arrive on a different thread from the running cell.
         self._lock = threading.RLock()
-        self._make(summary(self._findings))
-        super().__init__([self._bar, ipywidgets.HBox([self._rules, self._middle, self._opened])])
-        self._refresh(first_page=True)
+        self._make()
+        layout = ipywidgets.Layout(flex_flow="row wrap")
+        super().__init__([self._bar, ipywidgets.HBox([self._rules, self._middle, self._opened], layout=layout)])
+        self._filtered()
 
     def __repr__(self) -> str:
         ticked = len(self._ticked)
@@ -110,11 +145,29 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
     @property
     def rows(self) -> pd.DataFrame:
         """The catalogue's rows for `selected`, each once."""
-        if self._catalogue is None or "row" not in self._catalogue:
+        catalogue = self._needed("rows")
+        if "row" not in catalogue:
+            raise ConfigError("rows: the catalogue has no column row; pass what load_catalogue returned")
+        return catalogue[catalogue["row"].isin(self.selected["row"].dropna())].reset_index(drop=True)
+
+    @property
+    @returns_table
+    def fixes(self) -> pd.DataFrame:
+        """What `apply_fixes` would change for `selected`: its log."""
+        return apply_fixes(self._needed("fixes"), self.selected, files=self._files)[1]
+
+    @property
+    @returns_table
+    def fixed(self) -> pd.DataFrame:
+        """The catalogue with the changes in `fixes`."""
+        return apply_fixes(self._needed("fixed"), self.selected, files=self._files)[0]
+
+    def _needed(self, what: str) -> pd.DataFrame:
+        if self._catalogue is None:
             raise ConfigError(
-                "rows: the catalogue is missing; pass it: FindingsBrowser(findings, root, catalogue=catalogue)"
+                f"{what}: the catalogue is missing; pass it: FindingsBrowser(findings, root, catalogue=catalogue)"
             )
-        return self._catalogue[self._catalogue["row"].isin(self.selected["row"].dropna())].reset_index(drop=True)
+        return self._catalogue
 
     def filter(self, *, rule: str | None = None, severity: str | None = None, text: str | None = None) -> None:
         """Filter the findings; an omitted filter stays unchanged, and an empty string matches all.
@@ -131,8 +184,8 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         ConfigError
             The rule has no findings, or the severity is unknown.
         """
-        if rule and rule not in self._rule_values:
-            raise ConfigError(f"filter: rule {rule!r} has no findings; must be one of {', '.join(self._rule_values)}")
+        if rule and rule not in self._severities:
+            raise ConfigError(f"filter: rule {rule!r} has no findings; must be one of {', '.join(self._severities)}")
         if severity and severity not in tuple(Severity):
             raise ConfigError(f"filter: severity {severity!r} is unknown; must be one of {', '.join(Severity)}")
         with self._lock:
@@ -147,56 +200,59 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             self._ticked |= {int(place) for place in chosen}
             self._refresh()
 
+    def clear_filters(self) -> None:
+        """Remove every filter; ticks stay."""
+        self.filter(rule="", severity="", text="")
+
     def clear(self) -> None:
         """Clear all ticks."""
         with self._lock:
             self._ticked.clear()
             self._refresh()
 
-    def _make(self, table: pd.DataFrame) -> None:
-        options = [(f"all rules · {len(self._findings):,}", "")] + [
-            (f"{shown(rule, 60)} · {count:,}{'' if severity == 'error' else f' · {severity}'}", rule)
-            for rule, severity, count in table[["rule", "severity", "count"]].values
-            if rule == rule  # noqa: PLR0124  NaN
-        ]
-        self._rule_values = [value for _, value in options if value]
-        wide = ipywidgets.Layout(width="250px", height="420px", flex="0 0 250px")
-        self._rules = ipywidgets.Select(options=options, value="", layout=wide)
+    def _make(self) -> None:
+        layout = ipywidgets.Layout
+        rules = self._findings[["rule", "severity"]].dropna().drop_duplicates("rule")
+        self._severities = dict(zip(rules["rule"], rules["severity"], strict=True))
+        self._rules = RuleList(layout=layout(flex="1 1 190px", max_height="680px", overflow="auto"))
         self._severity = ipywidgets.Dropdown(
             options=[("every severity", ""), *((each.value, each.value) for each in Severity)],
-            layout=ipywidgets.Layout(width="150px"),
+            layout=layout(width="130px"),
         )
-        self._text = ipywidgets.Text(placeholder="product, image, message …", continuous_update=False)
+        self._text = ipywidgets.Text(
+            placeholder="product, image, message …", continuous_update=False, layout=layout(width="190px")
+        )
         self._pager = Pager(self._refresh)
+        self._unfilter = button("clear filters", "show every finding", "100px")
         self._all = button("tick all shown", "tick every finding shown", "110px")
         self._none = button("untick", "remove every tick", "70px")
+        self._preview = button("preview fixes", "what apply_fixes would change for the ticked findings", "110px")
         self._status = ipywidgets.HTML()
-        self._bar = ipywidgets.HBox(
-            [self._severity, self._text, self._pager.back, self._pager.next, self._all, self._none, self._status],
-            layout=ipywidgets.Layout(align_items="center", flex_flow="row wrap"),
-        )
-        self._grid = CardGrid(empty="No findings match.")
+        filters = [self._severity, self._text, self._unfilter]
+        ticks = [self._all, self._none, self._preview, self._pager.back, self._pager.next, self._status]
+        self._bar = ipywidgets.HBox([*filters, *ticks], layout=layout(align_items="center", flex_flow="row wrap"))
+        self._grid = CardGrid(empty="No findings match. “clear filters” shows all of them.")
         # No taller than a screen, so that the opened image stays beside the cards.
         self._middle = ipywidgets.Box(
             [self._grid],
-            layout=ipywidgets.Layout(
-                flex="1 1 320px", min_width="0", max_height="680px", padding="0 10px", display="block", overflow="auto"
+            layout=layout(
+                flex="3 1 310px", min_width="0", max_height="680px", padding="0 8px", display="block", overflow="auto"
             ),
         )
-        self._opened = OpenedPicture(ipywidgets.Layout(flex="0 1 330px", min_width="240px"))
+        self._opened = OpenedPicture(layout(flex="2 1 240px", min_width="0", max_height="680px", overflow="auto"))
         for filtering in (self._rules, self._severity, self._text):
             filtering.observe(self._filtered, "value")
+        self._unfilter.on_click(lambda _: self.clear_filters())
         self._all.on_click(lambda _: self.tick())
         self._none.on_click(lambda _: self.clear())
+        self._preview.on_click(lambda _: self._preview_fixes())
         self._grid.observe(self._ticks_changed, "ticked")
         self._grid.observe(self._open, "opened")
 
-    def _filtered(self, _: Any) -> None:
+    def _filtered(self, _: Any = None) -> None:
         with self._lock:
             found = self._findings
             keep = np.ones(len(found), dtype=bool)
-            if self._rules.value:
-                keep &= found["rule"].eq(self._rules.value).to_numpy(dtype=bool)
             if self._severity.value:
                 keep &= found["severity"].eq(self._severity.value).to_numpy(dtype=bool)
             if text := self._text.value.strip():
@@ -205,8 +261,36 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
                     holds = found[name].str.contains(text, case=False, regex=False, na=False)
                     hits |= holds.to_numpy(dtype=bool)
                 keep &= hits
+            self._rules.groups = self._groups(found.loc[keep, ["severity", "rule"]])
+            if self._rules.value:
+                keep &= found["rule"].eq(self._rules.value).to_numpy(dtype=bool)
             self._shown = np.flatnonzero(keep)
+            self._unfilter.disabled = not (self._rules.value or self._severity.value or text)
             self._refresh(first_page=True)
+
+    def _groups(self, found: pd.DataFrame) -> list[dict[str, Any]]:
+        """Return the rules of `found` by severity, with their counts; the chosen rule is always among them."""
+        table = found.value_counts().reset_index(name="count")
+        counts = {(str(row["severity"]), str(row["rule"])): int(row["count"]) for row in records(table)}
+        if (rule := self._rules.value) and rule not in {name for _, name in counts}:
+            counts[self._severities[rule], rule] = 0
+        groups = []
+        for severity, label in _GROUPS.items():
+            own = [(rule, n, _WHAT.get(rule, "")) for (kind, rule), n in counts.items() if kind == severity]
+            if own:
+                groups.append({"severity": severity, "label": label, "count": sum(n for _, n, _ in own), "rules": own})
+        return groups
+
+    def _preview_fixes(self) -> None:
+        with self._lock:
+            try:
+                log = self.fixes
+            except ImgprepError as error:
+                self._opened.show(Thumb(), template("details.html").render(fields=[], hint=str(error)))
+                return
+            fixes = [{**fix, "before": _ends_shown(fix["before"])} for fix in records(log.head(FIXES))]
+            text = template("fixes.html").render(fixes=fixes, count=len(log), findings=len(self.selected))
+            self._opened.show(Thumb(), text)
 
     def _refresh(self, *, first_page: bool = False) -> None:
         with self._lock:
@@ -226,7 +310,8 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         row = f" · row {record['row']}" if not pd.isna(record["row"]) else ""
         title = f"{shown(record['ProductId'], 40) or '(no product)'}{row}"
         note = record["message"] if self._rules.value else f"{record['rule']}: {shown(record['message'])}"
-        return card(place, name=record["PicName"], title=title, note=note, thumb=self._thumb(place))
+        severity = str(record["severity"])
+        return card(place, name=record["PicName"], title=title, note=note, thumb=self._thumb(place), severity=severity)
 
     def _thumb(self, place: int) -> Thumb:
         if place not in self._thumbs:
@@ -269,3 +354,10 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         if "PicName" in rows and rows["PicName"].eq(record["PicName"]).any():
             rows = rows[rows["PicName"].eq(record["PicName"])]
         return records(rows.head(1))[0] if len(rows) else {}
+
+
+def _ends_shown(text: str | None) -> str:
+    """Return a text with the white space at its ends, which a fix may remove, made visible."""
+    text = text or ""
+    start, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    return "␣" * start + text[start:end] + "␣" * (len(text) - max(start, end))

@@ -50,7 +50,7 @@ def match_names(catalogue: pd.DataFrame, root: str | os.PathLike[str]) -> pd.Dat
 
     See Also
     --------
-    imgprep.fix.fields.use_files : put these names into the catalogue.
+    imgprep.look.field_fixes.use_files : put these names into the catalogue.
     imgprep.check : with ``files=``, reports them as findings with a fix.
 
     Examples

@@ -127,17 +127,20 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
         self._status = ipywidgets.HTML()
         self._undo = button("undo", "undo the last decision", "70px")
         self._bar = ipywidgets.HBox(
-            [self._pager.back, self._pager.next, self._undo, self._status], layout=layout(align_items="center")
+            [self._pager.back, self._pager.next, self._undo, self._status],
+            layout=layout(align_items="center", flex_flow="row wrap"),
         )
-        self._opened = OpenedPicture(layout(flex="0 1 46%", padding="0 10px"))
+        self._opened = OpenedPicture(layout(flex="1 1 200px", min_width="0", padding="0 10px"))
         self._search = ipywidgets.Text(placeholder="ProductId or title …", continuous_update=False)
-        self._none = button("belongs to no product", "set this file aside", "170px")
-        choice = ipywidgets.VBox(
-            [ipywidgets.HBox([self._search, self._none]), self._offers], layout=layout(flex="1 1 50%")
+        self._none = button("belongs to no product", "set this file aside", "175px")
+        self._search.layout = layout(flex="1 1 120px", min_width="0", width="auto")
+        search = ipywidgets.HBox([self._search, self._none], layout=layout(flex_flow="row wrap"))
+        choice = ipywidgets.VBox([search, self._offers], layout=layout(flex="1 1 260px", min_width="0"))
+        files = ipywidgets.Box(
+            [self._files],
+            layout=layout(flex="1 1 260px", min_width="0", max_height="680px", display="block", overflow="auto"),
         )
-        files = ipywidgets.Box([self._files], layout=layout(flex="0 1 300px", display="block", min_width="140px"))
-        right = ipywidgets.HBox([self._opened, choice], layout=layout(flex="1 1 600px", min_width="0"))
-        self._body = ipywidgets.HBox([files, right])
+        self._body = ipywidgets.HBox([files, self._opened, choice], layout=layout(flex_flow="row wrap"))
         self._files.observe(self._open, "opened")
         self._offers.observe(self._take_offer, "opened")
         self._search.observe(lambda _: self._offer(), "value")

@@ -32,6 +32,8 @@ from imgprep.show.template import template
 PAGE = 15
 #: Decision about a line → its mark in the list.
 _MARKS = {"region": "▣ ", "exclude": "✕ ", "retry": "↻ "}
+#: Decision → its name in the count of decisions.
+_NAMES = {"region": "region", "exclude": "excluded", "retry": "into the retry batch"}
 #: Filters for the list of a cause's lines.
 _FILTERS = ("all", "not predicted", "undecided")
 #: Used instead of a cause for lines whose outcome is unknown.
@@ -186,7 +188,9 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
         if self.annotator is not None:
             self.annotator.close()
         run = self.run
-        self.annotator = RegionAnnotator(rows, folder, self._store, outcome=run.outcome, findings=run.findings)
+        self.annotator = RegionAnnotator(
+            rows, folder, self._store, outcome=run.outcome, findings=run.findings, in_view=True
+        )
         self._parts.below.children = (self.annotator,)
         self.decide("region")
         return self.annotator
@@ -255,6 +259,8 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
             mark = _MARKS.get(decided.get(row["line"], ""), "")
             names = " · ".join(str(row[name] or "–") for name in ("ProductId", "PicName"))
             options.append((f"{mark}{row['line']} · {names}", at))
+        made = pd.Series(list(decided.values()), dtype="str").value_counts()
+        parts.decided.value = self._html.decided({_NAMES[what]: int(made.get(what, 0)) for what in _MARKS})
         kept = tuple(at for at in parts.list.value if keep and at in shown)
         self._filling = True  # filling a list changes its value twice; the line must be shown only once
         parts.list.options = options
@@ -301,11 +307,11 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
 
 
 class _Parts:
-    """The widgets of the panel: causes on the left, lines in the middle, image and record on the right."""
+    """The widgets of the panel: causes, then lines with the buttons, then image and record, as the width allows."""
 
     def __init__(self, runs: list[str], *, can_draw: bool) -> None:
-        wide: Any = w.Layout(width="100%")
-        self.run = w.Dropdown(options=runs, description="run", layout=w.Layout(width="420px"))
+        wide: Any = w.Layout(width="auto")
+        self.run = w.Dropdown(options=runs, description="run", layout=w.Layout(width="420px", max_width="100%"))
         self.run.layout.display = None if len(runs) > 1 else "none"
         self.cause = w.Select(rows=PAGE, layout=wide)
         self.find = w.Text(placeholder="product or image, Enter", continuous_update=False)
@@ -314,9 +320,9 @@ class _Parts:
         self.list = w.SelectMultiple(rows=PAGE, layout=wide)
         self.back = w.Button(icon="arrow-left", tooltip="previous lines", layout=w.Layout(width="40px"))
         self.forward = w.Button(icon="arrow-right", tooltip="next lines", layout=w.Layout(width="40px"))
-        self.where = w.HTML(layout=w.Layout(margin="0 12px"))
+        self.where = w.HTML(layout=w.Layout(margin="0 6px"))
         self.every = w.Checkbox(description="every line", indent=False, layout=w.Layout(width="110px"))
-        self.remedy, self.picture, self.record, self.problem = (w.HTML() for _ in range(4))
+        self.remedy, self.picture, self.record, self.problem, self.decided = (w.HTML() for _ in range(5))
         self.buttons = {
             "region": w.Button(description="Fix region", icon="crop", tooltip="draw the subject on these images"),
             "exclude": w.Button(description="Exclude", icon="ban", tooltip="leave these lines out of the retry batch"),
@@ -328,15 +334,21 @@ class _Parts:
 
     def all(self) -> list[Any]:
         """Return the widgets from top to bottom."""
-        left = w.VBox([w.HTML("<b>Cause</b>"), self.cause, self.remedy], layout=_column("24%", "190px"))
-        pager = w.HBox([self.back, self.forward, self.where, self.every])
-        middle = w.VBox([w.HBox([self.find, self.show]), self.list, pager], layout=_column("32%", "270px"))
-        right = w.VBox([self.picture, self.record], layout=_column("44%", "0", max_height="600px", overflow="auto"))
-        return [self.run, w.HBox([left, middle, right]), w.HBox([*self.buttons.values(), self.problem]), self.below]
+        wrapped: Any = w.Layout(flex_flow="row wrap", align_items="center")
+        for made in self.buttons.values():
+            made.layout = w.Layout(width="auto", flex="1 1 45%")
+        left = w.VBox([w.HTML("<b>Cause</b>"), self.cause, self.remedy], layout=_column("1 1 170px"))
+        pager = w.HBox([self.back, self.forward, self.where, self.every], layout=wrapped)
+        actions = w.HBox(list(self.buttons.values()), layout=wrapped)
+        lines = [w.HBox([self.find, self.show]), self.list, pager, actions, self.decided, self.problem]
+        middle = w.VBox(lines, layout=_column("2 1 260px"))
+        right = w.VBox([self.picture, self.record], layout=_column("3 1 300px", max_height="600px", overflow="auto"))
+        columns = w.HBox([left, middle, right], layout=w.Layout(flex_flow="row wrap"))
+        return [self.run, columns, self.below]
 
 
-def _column(width: str, least: str, **more: str) -> Any:
-    return w.Layout(width=width, min_width=least, padding="0 6px", **more)
+def _column(flex: str, **more: str) -> Any:
+    return w.Layout(flex=flex, min_width="0", padding="0 6px", **more)
 
 
 @dataclass(frozen=True, slots=True)

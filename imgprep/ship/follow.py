@@ -45,6 +45,11 @@ class Overdue:
         self._estimate = self._seconds(ADDS_PER_SECOND)
         self._asked = False
 
+    @property
+    def estimate(self) -> float:
+        """Seconds that the task should take by the vendor's quotas."""
+        return self._estimate
+
     def note(self, task_id: str, since: float, now: float) -> str | None:
         """Return a note with the remedy if the task is overdue, else None; `since` and `now`: seconds since 1970."""
         if not self._is_late(now - since):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, Task
@@ -14,8 +14,8 @@ from imgprep.core.credentials import Credentials, CredentialsProvider
 from imgprep.core.errors import ConfigError
 from imgprep.core.notebook import in_notebook, shows
 from imgprep.core.settings import HasSettings, Settings, find_project, is_loopback, is_vendors, settings_of
-from imgprep.core.text import shown
-from imgprep.ship.task_status import Meaning, meaning
+from imgprep.core.text import counted, shown
+from imgprep.ship.task_status import Meaning, State, meaning
 from imgprep.show.template import template
 
 
@@ -113,9 +113,6 @@ def _confirm_endpoint(url: str) -> bool:
     return True
 
 
-_SANDBOX, _PRODUCTION = "#1f6feb", "#b42318"
-
-
 @dataclass(frozen=True, slots=True)
 class Banner:
     """The banner returned by `banner`: SANDBOX, or PRODUCTION with the instance's name."""
@@ -128,8 +125,7 @@ class Banner:
 
     def _repr_html_(self) -> str:
         word, _, rest = repr(self).partition(": ")
-        colour = _PRODUCTION if self.production else _SANDBOX
-        return template("banner.html").render(colour=colour, word=word, text=rest)
+        return template("banner.html").render(kind="error" if self.production else "info", word=word, text=rest)
 
 
 def banner(settings: HasSettings | Settings) -> Banner:
@@ -159,9 +155,36 @@ def banner(settings: HasSettings | Settings) -> Banner:
     return Banner(True, f"instance {name}{region}{place}")
 
 
-_COLOURS = {PROCESSING: "#1f6feb", SUCCESS: "#1a7f37", FAIL: "#b42318"}
-#: Colour for a SUCCESS with failed lines.
-_PARTIAL = "#9a6700"
+#: State of a task or run → the theme's colour for it; any other state has none.
+_KINDS: Mapping[str, str] = {
+    State.PROCESSING: "info",
+    State.SUCCESS: "success",
+    State.PARTIAL: "warn",
+    State.UNKNOWN: "warn",
+    State.FAILED: "error",
+}
+#: Outcome of a line → the theme's colour for its part of the bar.
+_OUTCOMES = {"imported": "success", "deleted": "info", "failed": "error", "unknown": "warn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is known about a run beside its task: its counts, its state once it has ended, and its estimated time."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    state: str | None = None
+    seconds: float = 0.0  #: since the task began
+    estimate: float = 0.0  #: seconds by the vendor's quotas; 0 if unknown
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """The counts of the outcomes that lines have."""
+        return {name: self.counts[name] for name in _OUTCOMES if self.counts.get(name)}
+
+    def __str__(self) -> str:
+        if self.outcomes:
+            return ", ".join(f"{count:,} {name}" for name, count in self.outcomes.items())
+        return f"{counted(self.counts['lines'], 'line')} sent" if self.counts.get("lines") else ""
 
 
 @contextmanager
@@ -170,7 +193,7 @@ def task_progress(
 ) -> Iterator[Callable[..., None]]:
     """Yield a function that shows a task's status and a note, in a notebook panel or on a terminal line."""
     if not show:
-        yield lambda task, note=None: None
+        yield lambda task, note=None, progress=None: None
     elif in_notebook():
         with _panel(task_id, where, clock, waiting) as update:
             yield update
@@ -195,9 +218,10 @@ def _line(task_id: str, word: str) -> Iterator[Callable[..., None]]:
     with tqdm(total=1, bar_format="{desc} {elapsed}") as bar:
         bar.set_description_str(f"{word} {task_id}")
 
-        def update(task: Task, note: str | None = None) -> None:
+        def update(task: Task, note: str | None = None, progress: Progress | None = None) -> None:
             message = f", {shown(task.message)}" if task.message else ""  # a terminal would execute escape sequences
-            bar.set_description_str(f"{word} {shown(task.id)}: {shown(task.status)}{message}")
+            rest = f", {progress}" if progress and progress.state else message
+            bar.set_description_str(f"{word} {shown(task.id)}: {shown(_word(task, progress))}{rest}")
 
         yield update
 
@@ -211,8 +235,9 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
     started, panel = clock.monotonic(), Panel(panel_html(asking, where, 0, waiting=waiting))
     shown = display(panel, display_id=True)  # type: ignore[no-untyped-call]
 
-    def update(task: Task, note: str | None = None) -> None:
-        panel.value = panel_html(task, where, clock.monotonic() - started, waiting=waiting, note=note)
+    def update(task: Task, note: str | None = None, progress: Progress | None = None) -> None:
+        seconds = clock.monotonic() - started
+        panel.value = panel_html(task, where, seconds, waiting=waiting, note=note, progress=progress)
 
     try:
         yield update
@@ -229,20 +254,54 @@ def named(settings: Settings) -> str:
     return f"{settings.instance} {'(SANDBOX)' if settings.is_sandbox else f'in {settings.region} (PRODUCTION)'}"
 
 
-def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False, note: str | None = None) -> str:
+def panel_html(
+    task: Task,
+    where: str,
+    seconds: float,
+    *,
+    waiting: bool = False,
+    note: str | None = None,
+    progress: Progress | None = None,
+) -> str:
     """Return the panel's content, with the service's text escaped."""
-    partial = task.status == SUCCESS and meaning(task.message) is Meaning.SOME_FAILED
-    colour = _PARTIAL if partial else _COLOURS.get(task.status, "#57606a")
-    lasted = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
+    progress = progress or Progress()
+    word = _word(task, progress)
     notes = []
-    if task.message:
+    if progress.estimate and word == State.PROCESSING:
+        notes.append(
+            f"{_lasted(progress.seconds)} of about {_lasted(progress.estimate)} by the vendor's quotas; "
+            "the service reports no progress"
+        )
+    if task.message and not progress.state:
         notes.append(f"service message: {task.message}")
     if note:
         notes.append(note)
-    if partial:
-        notes.append("SUCCESS includes failed lines: the error report names them")
+    if word == State.PARTIAL:
+        notes.append("the service reports SUCCESS although lines failed: the error report names them")
     if waiting:
         notes.append("only one task runs at a time: the batch is submitted when this task has ended")
     if task.status == PROCESSING:
         notes.append("it is safe to interrupt: run the cell again to continue")
-    return template("task.html").render(colour=colour, task=task, where=where, lasted=lasted, notes=notes)
+    return template("task.html").render(
+        task=task,
+        where=where,
+        lasted="" if progress.state else _lasted(seconds),  # a saved result has no time in it
+        word=word,
+        kind=_KINDS.get(word),
+        notes=notes,
+        progress=progress,
+        parts=[(name, _OUTCOMES[name], count) for name, count in progress.outcomes.items()],
+    )
+
+
+def _word(task: Task, progress: Progress | None) -> str:
+    """Return the state to show: the run's own, or else what the task's status and message mean."""
+    if progress and progress.state:
+        return str(progress.state)
+    if task.status == SUCCESS and meaning(task.message) is Meaning.SOME_FAILED:
+        return State.PARTIAL
+    return {PROCESSING: State.PROCESSING, SUCCESS: State.SUCCESS, FAIL: State.FAILED}.get(task.status, task.status)
+
+
+def _lasted(seconds: float) -> str:
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"

@@ -34,7 +34,7 @@ from imgprep.plan.batch_folder import read_about
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, Overdue, outcome_without_report, outcome_without_result, watch
 from imgprep.ship.lock import who
-from imgprep.ship.panel import AskedCredentials, named, task_progress
+from imgprep.ship.panel import AskedCredentials, Progress, named, task_progress
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import OUTCOME_COLUMNS, Outcome, doubted, read_report, settle
 from imgprep.ship.task_status import (
@@ -457,17 +457,19 @@ class Run:
                     continue
                 missing, stood = 0, self._stood(task, clock)
                 self.record(task)
+                began, now = self._begun(clock), clock.time()
                 if task.status == PROCESSING:
-                    note = overdue.note(task_id, self._begun(clock), clock.time())
+                    note = overdue.note(task_id, began, now)
                 else:
                     strange = f"the service returned the undocumented status {shown(task.status)}"
                     note = strange if is_undocumented(task.status) else None
-                show(task, note)
+                show(task, note, Progress(self.counts, None, now - began, overdue.estimate))
                 if task.status == PROCESSING or (note and stood < settings.status_timeout):
                     self._leave_open(State.PROCESSING, note)
                     continue
                 if not (note and self.ended):  # otherwise nothing has changed since the run ended
                     self.finish(task, service, causes, clock=clock)
+                    show(task, self.note, Progress(self.counts, self.state))
                 break
         return self
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
+from imgprep.core.regions import WIRE_ORDER
 from imgprep.core.text import percent, shown
 from imgprep.look.rules.book import named
 from imgprep.ship.report.causes import CAUSES
@@ -34,7 +35,7 @@ _READ = (
     ({"rule", "message", "fix"}, ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")),
     ({"label", "family", "remedy", "count"}, ("run", "label", "family", "count", "share", "remedy")),
     ({"rank_drawn", "rank_whole"}, ("PicName", "drawn", "service", "iou", "same", *_RANKS, "problem")),
-    ({"state_ours", "iou"}, ("PicName", "x1", "x2", "y1", "y2", "iou", "agree", "CategoryId", "category", "problem")),
+    ({"state_ours", "iou"}, ("PicName", *WIRE_ORDER, "iou", "agree", "CategoryId", "category", "problem")),
     ({"cause", "code", "outcome"}, ("line", "ProductId", "PicName", "verdict", "rule", "cause", "code", "decision")),
 )
 #: Columns of names, which are not wrapped.
@@ -116,7 +117,7 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     if isinstance(value, bool):
         return t("yes") if value else t("no")
     if str(name).partition("_")[0] == "cause":
-        return t(str(labels.get(str(value)) or _LABELS.get(str(value), str(value))))
+        return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
     if name in _WORDS:
         return shown(t(str(value)), CELL)
     if name == "fix":

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = (
@@ -37,6 +38,14 @@ def find_chromium() -> Path | None:
         print(f"Playwright cannot be asked: {error}", file=sys.stderr)
         return None
     return own if own.is_file() else None
+
+
+def launch(playwright: Any, **options: Any) -> Any:
+    """Start the Chromium that is there; there must be one."""
+    sandboxed = os.geteuid() != 0 if hasattr(os, "geteuid") else True
+    found = str(find_chromium())
+    options = {"executable_path": found, "args": list(ARGUMENTS), "chromium_sandbox": sandboxed, **options}
+    return playwright.chromium.launch(**options)
 
 
 def main() -> int:

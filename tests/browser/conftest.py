@@ -1,12 +1,11 @@
 """A browser, a page, and a Jupyter server on loopback."""
 
-import os
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.browser.chromium import ARGUMENTS, find_chromium
+from tests.browser.chromium import find_chromium, launch
 from tests.browser.lab import running_lab
 
 WAIT = 60_000
@@ -15,14 +14,10 @@ WAIT = 60_000
 @pytest.fixture(scope="session")
 def browser():
     sync = pytest.importorskip("playwright.sync_api")
-    chromium = find_chromium()
-    if chromium is None:
+    if find_chromium() is None:
         pytest.skip("no Chromium: run `make browser`")
     with sync.sync_playwright() as playwright:
-        sandboxed = os.geteuid() != 0 if hasattr(os, "geteuid") else True
-        opened = playwright.chromium.launch(
-            executable_path=str(chromium), args=list(ARGUMENTS), chromium_sandbox=sandboxed
-        )
+        opened = launch(playwright)
         yield opened
         opened.close()
 

@@ -127,3 +127,33 @@ def _until_taken(page, run: Callable[[], None]) -> None:  # type: ignore[no-unty
             page.keyboard.press("Escape")
             continue
         return
+
+
+def set_theme(page, name: str) -> None:  # type: ignore[no-untyped-def]
+    """Choose JupyterLab's theme, ``light`` or ``dark``, from its menu."""
+    light = "true" if name == "light" else "false"
+    if page.locator(f'body[data-jp-theme-light="{light}"]').count():
+        return
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Theme", exact=True).hover()
+    page.locator(".lm-Menu-itemLabel").get_by_text(f"JupyterLab {name.capitalize()}", exact=True).click()
+    page.locator(f'body[data-jp-theme-light="{light}"]').wait_for(state="attached")
+
+
+def output(page):  # type: ignore[no-untyped-def]
+    """Return the output of the first cell."""
+    return page.locator(".jp-Cell .jp-OutputArea-output").first
+
+
+def unreadable(page, output) -> list[str]:  # type: ignore[no-untyped-def]
+    """Return what cannot be read of an output, in both themes and at 700 and 1280 px with the file browser open."""
+    script, found = (Path(__file__).parent / "readable.js").read_text(encoding="utf-8"), []
+    for theme in ("dark", "light"):
+        page.set_viewport_size({"width": 1280, "height": 950})
+        set_theme(page, theme)
+        for width in (1280, 700):
+            page.set_viewport_size({"width": width, "height": 950})
+            page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            found += [f"{theme}, {width} px: {problem}" for problem in output.evaluate(script)]
+    page.set_viewport_size({"width": 1250, "height": 950})
+    return found

@@ -10,7 +10,7 @@ from imgprep.core.regions import Region
 from imgprep.draw import formats
 from imgprep.draw.store import RegionStore
 from tests.browser.conftest import draw_images
-from tests.browser.lab import run_all_cells, run_first_cell
+from tests.browser.lab import output, run_all_cells, run_first_cell, unreadable
 
 SET_UP = """
 import imgprep as ip
@@ -79,6 +79,8 @@ def test_draw_save_restart_reopen_export(page, jupyter, folder):
     page.keyboard.press("Enter")
     shown(page, 3)
     settled(page)
+    assert unreadable(page, output(page)) == []
+    root.focus()
     page.keyboard.press("a")  # must not insert a cell
     page.keyboard.press("d")
     page.keyboard.press("d")

@@ -7,9 +7,17 @@ from tests.browser.bare import Bare
 SUGGESTION = {"x1": 80, "y1": 100, "x2": 220, "y2": 300}
 CONTROLS = {"button", "textbox", "searchbox", "spinbutton", "combobox", "listbox", "option", "checkbox"}
 
-# Notes each text that a live region comes to hold, in order.
+# Notes each text that a live region comes to hold, in order, and which short waits are still to end.
 LISTEN = """() => {
   window.announced = [];
+  window.waits = new Set();
+  const [set, clear] = [window.setTimeout.bind(window), window.clearTimeout.bind(window)];
+  window.setTimeout = (action, delay = 0, ...rest) => {
+    const id = set(() => { window.waits.delete(id); action(...rest); }, delay);
+    if (delay < 1000) window.waits.add(id);
+    return id;
+  };
+  window.clearTimeout = (id) => { window.waits.delete(id); clear(id); };
   for (const region of document.querySelectorAll(".ipr [role=status], .ipr [role=alert]")) {
     new MutationObserver(() => region.textContent && window.announced.push(region.textContent))
       .observe(region, { childList: true, characterData: true, subtree: true });
@@ -50,9 +58,11 @@ def controls(page):
 
 
 def announced(bare, count):
-    """Return the announcements, once there are `count`; no more may come until the widget is at rest."""
-    bare.page.wait_for_function(f"window.announced.length >= {count}")
-    bare.page.evaluate("new Promise((done) => setTimeout(done, 600))")  # longer than the widget waits before it speaks
+    """Return the announcements, once there are `count` and the widget is at rest; no more may have come until then."""
+    bare.page.wait_for_function(
+        f"() => window.announced.length >= {count} && !window.waits.size"
+        " && document.querySelector('.ipr').dataset.owed === String(model.held.get('saved')?.length || 0)"
+    )
     texts = bare.page.evaluate("window.announced.splice(0)")
     assert len(texts) == count, texts
     return texts
@@ -158,7 +168,10 @@ def test_the_three_states_are_announced_by_name(bare):
 def test_a_held_arrow_key_is_one_change(bare):
     bare.drag((80, 100), (220, 300))
     announced(bare, 1)
-    bare.press(*["ArrowRight"] * 12)
+    bare.page.evaluate(  # in one go: between keys that are sent one by one, a busy machine may rest
+        """() => { for (let n = 0; n < 12; n += 1) document.querySelector(".ipr").dispatchEvent(
+        new KeyboardEvent("keydown", { key: "ArrowRight", repeat: n > 0, bubbles: true, cancelable: true })); }"""
+    )
     assert announced(bare, 1) == ["1 of 6: p0.png, region, left 92 top 100 right 232 bottom 300, not saved"]
 
 
@@ -179,7 +192,7 @@ def test_the_grid_is_a_list_whose_chosen_card_is_announced(bare):
     roles = [(role, name) for role, name, _, _ in tree(bare.page)]
     assert ("list", "Suggestions") in roles
     assert ("listitem", "p1.png, 80 %") in roles
-    assert ("button", "Accept the rest") in roles
+    assert ("button", "Accept") in roles
     bare.press("ArrowRight", "x")
     bare.wait_until_announced(lambda text: "2 of 6 on this page: p1.png, rejected" in text)
 

@@ -263,9 +263,18 @@ def test_jump_filter_and_order(bare):
     assert bare.root.get_attribute("data-count") == "1"
     bare.root.get_by_label("Filter").select_option("flagged")
     bare.page.get_by_text("No images match this filter.").wait_for()
+    assert not bare.root.get_by_role("button", name="Save, next").is_visible()
+    assert bare.root.get_by_role("button").all_inner_texts() == ["Grid\nG", "Keys\n?", "Show all images"]
+    bare.press("w", "g", "Enter")
+    hidden = bare.root.locator(".ipr-work, .ipr-grid, .ipr-strip").all()
+    assert len(hidden) == 3 and not any(each.is_visible() for each in hidden)
+    assert bare.saves() == []
     bare.root.get_by_label("Order").select_option("confidence")
     sent = bare.page.evaluate("model.sent.at(-1)")
     assert (sent["type"], sent["show"], sent["order"]) == ("arrange", "flagged", "confidence")
+    bare.root.get_by_role("button", name="Show all images").click()
+    bare.shown(0)
+    assert bare.root.get_by_role("button", name="Save, next").is_visible()
 
 
 def test_progress_says_done_left_and_pace(bare):
@@ -273,7 +282,7 @@ def test_progress_says_done_left_and_pace(bare):
         bare.shown(number).press("w", "Enter")
     bare.shown(3)
     bare.settled()
-    assert bare.root.locator(".ipr-done").inner_text() == "3 done · 3 left · 720/h"
+    assert bare.root.locator(".ipr-done").inner_text() == "3 done · 3 left · 720 per hour · about 1 min to go"
 
 
 # Suggestions and the grid
@@ -317,6 +326,30 @@ def test_the_grid_accepts_a_page_but_what_was_rejected(page):
     page.locator(".ipr-grid-head", has_text="41–45 of 45").wait_for()
     bare.press("o")
     bare.shown(40)
+
+
+def test_a_page_is_accepted_down_to_the_threshold_that_is_shown_and_by_hand_below_it(page):
+    sure = {number: {"confidence": confidence} for number, confidence in enumerate([0.95, 0.8, 0.79, 0.3, 0.6, 0.99])}
+    bare = Bare(page, suggestions=dict.fromkeys(range(6), BOX), changes=sure).shown(0)
+    bare.press("g")
+    head = page.locator(".ipr-grid-head")
+    head.get_by_text("Enter accepts 3").wait_for()
+    threshold = bare.root.get_by_label("Accept suggestions from this confidence, percent")
+    assert threshold.input_value() == "80"
+    cards = page.locator(".ipr-card")
+    assert cards.nth(2).inner_text().endswith("79 %, not accepted")
+    cards.nth(3).click()  # taken by hand
+    cards.nth(5).click()  # rejected
+    head.get_by_text("Enter accepts 3").wait_for()
+    threshold.fill("97")  # what a person rejected or took stays so
+    head.get_by_text("Enter accepts 1").wait_for()
+    threshold.fill("60")
+    threshold.press("Enter")
+    head.get_by_text("Enter accepts 5").wait_for()
+    assert bare.saves() == []
+    bare.press("Enter")
+    items = bare.settled()
+    assert [item["id"] for item in items if item["state"] == "region"] == [0, 1, 2, 3, 4]
 
 
 def test_enter_does_not_settle_a_conflict_unseen(page):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser.conftest import draw_images
-from tests.browser.lab import run_first_cell
+from tests.browser.lab import output, run_first_cell, unreadable
 
 MAKE = """
 import pandas as pd
@@ -49,6 +49,10 @@ def test_from_a_cause_to_a_picture_to_a_decision(panel):
     panel.locator(".jp-CodeCell .cm-content").nth(1).click()
     panel.keyboard.press("Shift+Enter")
     panel.get_by_text("[['p1.png', 'exclude']]").wait_for()
+    panel.get_by_text("1 line decided: 1 excluded").wait_for()
+    assert unreadable(panel, output(panel)) == []
     panel.get_by_role("button", name="Fix region").click()
-    panel.locator("canvas").first.wait_for()
+    panel.locator(".ipr[data-painted='0']").wait_for()
+    top, height = panel.locator(".ipr").evaluate("e => [e.getBoundingClientRect().top, e.clientHeight]")
+    assert 0 <= top < 950 - 300 and height > 300, "the annotator has been scrolled into view"
     assert panel.errors == []

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.browser.conftest import draw_images
+from tests.browser.lab import output, unreadable
 from tests.browser.test_annotator_lab import run_first_cell
 
 EVIL = '<img src=x onerror=\\"window.hacked=1\\"><script>window.hacked=1</script>'
@@ -66,11 +67,20 @@ def test_findings_are_filtered_ticked_opened_and_taken_on(page, jupyter, images)
     page.get_by_text("2 ticked").wait_for()
     page.get_by_title("next page").click()
     page.locator(".ipc-card[data-id='12']").wait_for()
-    page.locator("select option", has_text="image-rotated").first.evaluate(
-        "o => { o.selected = true; o.parentElement.dispatchEvent(new Event('change', {bubbles: true})) }"
-    )
+    page.locator(".ipc-rule", has_text="image-rotated").click()
     page.get_by_text("20 of 40 findings, 2 ticked").wait_for()
+    assert page.locator(".ipc-group[data-severity=error] .ipc-count").all_inner_texts() == ["40", "20", "20"]
     assert run_second_cell(page) == "FindingsBrowser(40 findings, 20 shown, 2 ticked)"
+    page.get_by_placeholder("product, image").fill("none has this")
+    page.keyboard.press("Enter")
+    page.get_by_text("No findings match.").wait_for()
+    page.get_by_role("button", name="clear filters").click()
+    page.get_by_text("40 of 40 findings, 2 ticked").wait_for()
+    page.locator(".ipc-card").first.wait_for()
+    page.set_viewport_size({"width": 1280, "height": 950})
+    tops = page.locator(".ipc-card").evaluate_all("cards => cards.map(card => card.offsetTop)")
+    assert tops[0] == tops[1] < tops[2], "two cards a row, with the file browser open"
+    assert unreadable(page, output(page)) == []
     assert page.evaluate("window.hacked") is None and page.errors == []
 
 
@@ -90,4 +100,5 @@ def test_a_person_decides_on_files_and_takes_it_back(page, jupyter, images, tmp_
     page.get_by_role("button", name="undo").click()
     page.get_by_text("3 of 6 files to decide").wait_for()
     assert run_second_cell(page) == "MatchPanel(6 files, 3 to decide)"
+    assert unreadable(page, output(page)) == []
     assert page.evaluate("window.hacked") is None and page.errors == []

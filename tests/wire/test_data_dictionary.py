@@ -16,10 +16,10 @@ from imgprep.draw.tallies import (
     tally_region_sizes,
     tally_suggestions,
 )
-from imgprep.fix.fields import apply_fixes
 from imgprep.load.drift import compare_products
 from imgprep.load.suggestions import suggest_categories, suggest_columns
 from imgprep.look.facts import FACT_MEANING
+from imgprep.look.field_fixes import apply_fixes
 from imgprep.look.rules.book import tally_findings
 from imgprep.look.tallies import tally_attributes
 from imgprep.outcomes.calibrate import ANSWER_COLUMNS, plan_calibration

@@ -74,6 +74,8 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         Initial filter and order (`imgprep.draw.annotator.queue.FILTERS` and ``ORDERS``).
     height : int
         Height of the stage in CSS pixels.
+    in_view : bool
+        Scroll the page to the widget when it opens.
 
     Raises
     ------
@@ -119,6 +121,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         show: str = "all",
         order: str = "given",
         height: int = 560,
+        in_view: bool = False,
     ) -> None:
         source = open_source(root)
         items = build_items(catalogue_or_names, per_product=per_product)
@@ -129,7 +132,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         self._session = secrets.token_hex(8)
         self._catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
         note = "" if service is None else service.attrs.get("note", "")
-        self._opening: Content = {"show": show, "order": order, "height": height, "note": note}
+        self._opening: Content = {"show": show, "order": order, "height": height, "note": note, "in_view": in_view}
         self._queue = Queue(items, self.store)
         suggester: Suggest | None = suggest if callable(suggest) else (suggest_with_method if suggest else None)
         self._images = ItemImages(self._queue, source, suggester)

@@ -285,8 +285,26 @@ def test_a_success_that_lost_images_is_not_shown_as_one():
     good, partial = (
         panel_html(Task("1", "b", "/p", "SUCCESS", message=text), "shop", 26) for text in (ALL_IMPORTED, SOME_FAILED)
     )
-    green = "#1a7f37"
-    assert green in good and green not in partial and "SUCCESS includes failed lines" in partial and "26 s" in partial
+    assert "<b>success</b>" in good and "--jp-success-color1" in good
+    assert "<b>partial</b>" in partial and "--jp-success-color1" not in partial
+    assert "although lines failed" in partial and "26 s" in partial
+
+
+def test_the_panel_shows_the_time_by_quota_and_then_the_outcome_of_the_lines(capsys):
+    from imgprep.cloud.imagesearch import Task
+    from imgprep.ship.panel import Progress, panel_html, task_progress
+
+    task, counts = Task("1", "b", "/p", "PROCESSING"), {"lines": 1405}
+    text = panel_html(task, "shop", 3, progress=Progress(counts, None, 20.0, 80.0))
+    assert "<b>processing</b> · 1,405 lines sent · task 1 on shop · 3 s" in text
+    assert '<progress max="80.0" value="20.0"' in text and "20 s of about 1 min 20 s by the vendor&#39;s quotas" in text
+    done, counts = Task("1", "b", "/p", "SUCCESS", message="x"), {**counts, "imported": 1400, "failed": 5, "unknown": 0}
+    text = panel_html(done, "shop", 90, progress=Progress(counts, "partial"))
+    assert "<b>partial</b> · 1,400 imported, 5 failed · task 1" in text and "1 min 30 s" in text
+    assert 'title="5 failed" style="flex:5 0 3px;background:var(--jp-error-color1' in text and "unknown" not in text
+    with task_progress("1", "shop", show=True, clock=SystemClock()) as show:
+        show(done, None, Progress(counts, "partial"))
+    assert "task 1: partial, 1,400 imported, 5 failed" in capsys.readouterr().err
 
 
 def test_the_banner_cannot_be_mistaken_and_escapes_names():

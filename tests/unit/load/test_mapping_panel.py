@@ -122,3 +122,18 @@ def test_a_map_that_the_panel_cannot_show_is_kept_as_it_is(export):
     panel = MappingPanel(export, columns=columns)
     assert panel.columns == columns
     assert panel.preview["StrAttr"].tolist()[0] == "Ann-Shirts"
+
+
+def test_a_column_without_images_is_warned_of(export):
+    panel = MappingPanel(export)
+    assert panel._doubt.value == ""
+    panel.choose("PicName", "title")
+    assert "&#39;title&#39; does not seem to hold images, for example" in panel._doubt.value
+    panel.choose("PicName", "image")
+    assert panel._doubt.value == ""
+
+
+def test_nothing_can_be_saved_where_there_is_no_project(export, project, tmp_path):
+    for panel in (MappingPanel(export), MappingPanel(export, tmp_path / "elsewhere")):
+        assert panel._save.disabled and "no imgprep.toml" in panel._saved.value
+    assert not MappingPanel(export, project)._save.disabled

@@ -66,6 +66,42 @@ def test_filters_narrow_and_what_is_shown_is_selected(findings, root):
     assert list(browser.selected.columns) == list(findings.columns)
 
 
+def test_the_groups_count_what_the_other_filters_leave_and_clearing_shows_all(findings):
+    browser = ip.FindingsBrowser(findings)
+
+    def groups():
+        return [(group["severity"], group["count"], group["rules"][0][:2]) for group in browser._rules.groups]
+
+    assert groups() == [("error", 30, ("image-rotated", 30)), ("warning", 1, ("image-cmyk", 1))]
+    assert browser._unfilter.disabled
+    browser.filter(text="p2")
+    assert groups() == [("error", 11, ("image-rotated", 11))]
+    browser._rules.value = "image-rotated"
+    browser.filter(text="print")  # no finding of the chosen rule: it stays, so that it can be left
+    assert groups() == [("error", 0, ("image-rotated", 0)), ("warning", 1, ("image-cmyk", 1))]
+    assert browser.selected.empty and "clear filters" in browser._grid.empty
+    browser._unfilter.click()
+    assert len(browser.selected) == 31 and browser._unfilter.disabled
+    assert {card["severity"] for card in browser._grid.cards} == {"error"}
+
+
+def test_fixes_are_previewed_for_the_ticked_findings_and_change_nothing():
+    shop = pd.DataFrame(
+        {"row": [1, 2], "ProductId": ["1", " 2<b>"], "PicName": ["/a.jpg", "b.jpg"], "CustomContent": ["k:v", "k:v"]}
+    )
+    browser = ip.FindingsBrowser(ip.check(shop), catalogue=shop)
+    browser._preview.click()
+    assert "<b>2 changes</b> for" in browser._opened.details.value and "␣2&lt;b&gt;" in browser._opened.details.value
+    assert browser.fixed["PicName"].tolist() == ["a.jpg", "b.jpg"]
+    assert browser.fixed["ProductId"].tolist() == ["1", "2<b>"] and shop["ProductId"].tolist() == ["1", " 2<b>"]
+    browser._grid.ticked = [n for n in ids(browser) if browser.shown["PicName"][n] == "/a.jpg"]
+    browser._preview.click()
+    assert "<b>1 change</b>" in browser._opened.details.value and browser.fixes["after"].tolist() == ["a.jpg"]
+    without = ip.FindingsBrowser(ip.check(shop))
+    without._preview.click()
+    assert "the catalogue is missing" in without._opened.details.value
+
+
 @pytest.mark.parametrize("wrong", [{"rule": "no-such"}, {"severity": "bad"}])
 def test_an_unknown_filter_is_refused(findings, wrong):
     with pytest.raises(ConfigError):

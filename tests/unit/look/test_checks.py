@@ -7,7 +7,7 @@ import pytest
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, SEARCH_CATEGORY, Service
 from imgprep.core.regions import Region
-from imgprep.fix.fields import apply_fixes, undo_fixes
+from imgprep.look.field_fixes import apply_fixes, undo_fixes
 from imgprep.look.rules import sheet as sheets
 from imgprep.look.rules.book import RULES, check, check_sheet, rules_table, summary, unwritable
 from imgprep.look.rules.rule import _filled

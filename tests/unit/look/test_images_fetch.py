@@ -14,10 +14,10 @@ from PIL import Image
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import LOG
 from imgprep.core.network import is_public
-from imgprep.fix.fields import use_files
 from imgprep.load.catalogue import load_catalogue
 from imgprep.load.image_names import MAP, pic_name_for_url
 from imgprep.look.fetch import Failed, fetch_images, is_private, next_hop
+from imgprep.look.field_fixes import use_files
 from imgprep.look.inspect import inspect_images
 
 

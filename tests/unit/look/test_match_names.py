@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from imgprep.core.errors import ConfigError
-from imgprep.fix.fields import apply_fixes, undo_fixes, use_files
+from imgprep.look.field_fixes import apply_fixes, undo_fixes, use_files
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check

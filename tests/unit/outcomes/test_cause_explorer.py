@@ -122,9 +122,15 @@ def test_decisions_are_kept_shown_and_removed(explorer):
     explorer._parts.buttons["exclude"].click()
     assert explorer.decisions[["PicName", "decision"]].values.tolist() == [["c.jpg", "exclude"], ["d.jpg", "exclude"]]
     assert explorer._parts.list.options[0][0].startswith("✕ ")
+    assert "<b>2 lines decided</b>: 2 excluded" in explorer._parts.decided.value
     explorer._parts.every.value = False
     explorer._parts.buttons["undo"].click()
     assert explorer.decisions["PicName"].tolist() == ["d.jpg"]
+    explorer.show("bad_region")
+    explorer.decide("retry")
+    assert "<b>2 lines decided</b>: 1 excluded, 1 into the retry batch" in explorer._parts.decided.value
+    explorer.decide(None)
+    explorer.show("image_missing")
     explorer._parts.show.value = "undecided"
     assert chosen(explorer) == ["c.jpg"]
 

@@ -1,7 +1,11 @@
+import { isOpen } from "./decisions.mjs";
 import { drawThumb, SIDE_COLOURS } from "./filmstrip.mjs";
 import { el, SHORTCUTS, STATE_WORDS } from "./view.mjs";
 
-// A page of suggestions, all accepted unless rejected, and of conflicts, each settled by choosing a side.
+const THRESHOLD = 80; // percent; below it, a suggestion is accepted only if chosen
+
+// A page of suggestions, of which those above a threshold are accepted unless rejected, and of conflicts, each settled
+// by choosing a side.
 export class Grid {
   // on: {accept(items), settle(item, side), open(id), ask(ids), page(by), close(), announce(text), loaded()}
   constructor(element, on) {
@@ -9,14 +13,15 @@ export class Grid {
     this.on = on;
     this.items = [];
     this.thumbs = new Map();
-    this.rejected = new Set();
+    this.chosen = new Map(); // id → whether a person took it (true) or rejected it (false); the threshold decides on the rest
     this.at = 0;
+    this.threshold = el("input", { type: "number", class: "ipr-threshold", min: 0, max: 100, step: 5, value: THRESHOLD, "aria-label": "Accept suggestions from this confidence, percent", oninput: () => this.mark() });
     this.head = el("span", { class: "ipr-grid-head" });
     this.area = el("div", { class: "ipr-grid-area", role: "list", "aria-label": "Suggestions" });
     const button = (label, key, action) => el("button", { type: "button", class: "ipr-button", "aria-label": label, "aria-keyshortcuts": SHORTCUTS[key] || key, onclick: action }, el("span", {}, label), el("kbd", {}, key));
     element.append(
-      el("div", { class: "ipr-grid-bar" }, this.head, el("span", { class: "ipr-grow" }),
-        button("Accept the rest", "⏎", () => this.accept()), button("Reject", "X", () => this.reject(this.at)),
+      el("div", { class: "ipr-grid-bar" }, this.head, el("label", { class: "ipr-from" }, "from", this.threshold, "% sure"), el("span", { class: "ipr-grow" }),
+        button("Accept", "⏎", () => this.accept()), button("Reject", "X", () => this.turn(this.at)),
         button("Open", "O", () => this.open(this.at)), button("Before", "PgUp", () => on.page(-1)),
         button("After", "PgDn", () => on.page(1)), button("Close", "Esc", () => on.close())),
       this.area);
@@ -32,7 +37,7 @@ export class Grid {
     this.items = items;
     this.at = 0;
     this.complete = false; // whether every thumbnail of the page has arrived
-    this.rejected.clear();
+    this.chosen.clear();
     this.where = `${count ? from + 1 : 0}–${from + items.length} of ${count}`;
     this.tiles = items.map((item, number) => this.card(item, number));
     this.area.replaceChildren(...this.tiles);
@@ -47,7 +52,7 @@ export class Grid {
       if (event.target.closest("button")) return;
       this.at = number;
       if (this.items[number].conflict?.length) this.mark();
-      else this.reject(number);
+      else this.turn(number);
     });
     tile.addEventListener("dblclick", () => this.open(number));
     return tile;
@@ -91,8 +96,18 @@ export class Grid {
     this.mark();
   }
 
-  ready(item) {
-    return Boolean(item.suggestion && item.size && this.thumbs.get(item.id)?.bitmap);
+  // What Enter does with an item: "ready" is accepted; "low" and "rejected" are not.
+  state(item) {
+    const thumb = this.thumbs.get(item.id);
+    if (item.conflict?.length) return "conflict";
+    if (!isOpen(item)) return "done";
+    if (!item.suggestion || !item.size || !thumb?.bitmap) return thumb?.problem ? "problem" : thumb ? "none" : "loading";
+    if (this.chosen.get(item.id) ?? this.above(item)) return "ready";
+    return this.chosen.has(item.id) ? "rejected" : "low";
+  }
+
+  above(item) {
+    return 100 * (item.confidence ?? 0) >= Number(this.threshold.value);
   }
 
   mark() {
@@ -100,12 +115,13 @@ export class Grid {
     this.items.forEach((item, number) => {
       const tile = this.tiles[number];
       const thumb = this.thumbs.get(item.id);
-      const state = item.conflict?.length ? "conflict" : this.rejected.has(item.id) ? "rejected" : item.state !== "undone" && item.state !== "stale" ? "done" : this.ready(item) ? "ready" : thumb?.problem ? "problem" : thumb ? "none" : "loading";
+      const state = this.state(item);
+      const sure = item.state === "stale" ? "stale" : `${Math.round(100 * (item.confidence ?? 0))} %`;
       ready += state === "ready" ? 1 : 0;
       tile.dataset.state = state;
       tile.dataset.chosen = number === this.at ? "yes" : "";
       tile.title = thumb?.problem || item.pic_name;
-      tile.querySelector(".ipr-card-state").textContent = { ready: item.state === "stale" ? "stale" : `${Math.round(100 * (item.confidence ?? 0))} %`, rejected: "rejected", done: STATE_WORDS[item.state] || item.state, conflict: "decided differently", problem: "cannot be shown", none: "no suggestion", loading: "…" }[state];
+      tile.querySelector(".ipr-card-state").textContent = { ready: sure, low: `${sure}, not accepted`, rejected: "rejected", done: STATE_WORDS[item.state] || item.state, conflict: "decided differently", problem: "cannot be shown", none: "no suggestion", loading: "…" }[state];
       tile.setAttribute("aria-label", `${item.pic_name}, ${tile.querySelector(".ipr-card-state").textContent}`);
       tile.querySelector(".ipr-card-sides").replaceChildren(...this.sides(item, number));
       drawThumb(tile.querySelector("canvas"), thumb, item, 120);
@@ -116,11 +132,11 @@ export class Grid {
     this.head.textContent = `${this.where} · Enter accepts ${ready}${open ? ` · ${open} in conflict: 1 or 2 chooses a side` : ""}`;
   }
 
-  reject(number) {
+  // Reject a card that would be accepted, or take one that would not.
+  turn(number) {
     const item = this.items[number];
     if (!item) return;
-    if (this.rejected.has(item.id)) this.rejected.delete(item.id);
-    else this.rejected.add(item.id);
+    if (!this.chosen.delete(item.id)) this.chosen.set(item.id, !this.above(item));
     this.mark();
   }
 
@@ -129,7 +145,7 @@ export class Grid {
   }
 
   accept() {
-    this.on.accept(this.items.filter((item) => ["undone", "stale"].includes(item.state) && !item.conflict?.length && this.ready(item) && !this.rejected.has(item.id)));
+    this.on.accept(this.items.filter((item) => this.state(item) === "ready"));
   }
 
   // Handle a key; true if the grid uses it.
@@ -143,7 +159,7 @@ export class Grid {
       this.tiles[this.at]?.scrollIntoView({ block: "nearest" });
     } else if (event.key === "Enter") {
       if (!event.repeat) this.accept();
-    } else if (event.key === "x" || event.key === " " || event.key === "Delete") this.reject(this.at);
+    } else if (event.key === "x" || event.key === " " || event.key === "Delete") this.turn(this.at);
     else if (/^[1-9]$/.test(event.key)) this.settle(this.at, Number(event.key) - 1);
     else if (event.key === "o") this.open(this.at);
     else if (event.key === "PageDown") this.on.page(1);
@@ -185,17 +201,23 @@ export class Review {
 
   toggle(on) {
     const { a } = this;
-    a.v.work.hidden = on;
-    a.v.strip.hidden = on;
+    if (on && a.empty) return;
     if (on) {
       this.from = a.position.at;
       a.v.grid.hidden = false;
       this.ask();
-    } else {
-      this.grid.hide();
-      a.show();
-    }
+    } else this.grid.hide();
+    this.place();
+    if (!on) a.show();
     a.v.root.focus({ preventScroll: true });
+  }
+
+  // Show the grid or the image; neither while the filter matches nothing.
+  place() {
+    const { v, empty } = this.a;
+    if (empty && this.open) this.grid.hide();
+    v.work.hidden = this.open || empty;
+    v.strip.hidden = this.open || empty;
   }
 
   ask() {

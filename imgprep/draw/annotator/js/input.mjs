@@ -20,7 +20,7 @@ export const HELP = [
   ["wheel · + −", "zoom at the pointer"],
   ["Space and drag, middle button", "pan"],
   ["0 · 1", "fit · one image pixel per screen pixel"],
-  ["G", "grid: accept suggestions, resolve conflicts"],
+  ["G", "grid: accept a page of suggestions, resolve conflicts"],
   ["/", "jump to a product or image"],
   ["Esc", "discard unsaved changes; leave a field"],
   ["?", "this list"],
@@ -62,6 +62,7 @@ export function belongsToPage(event) {
 }
 
 const KEEP_FOCUS = ["note", "find", "noted", "number", "show", "order"]; // actions that keep a form control focused
+const WITHOUT_IMAGE = ["show", "showAll", "order", "find", "help", "undo", "redo"]; // actions that need no image
 const REPEATABLE = ["zoomIn", "zoomOut", "panning"];
 
 // Maps the keys, buttons and fields of one annotator to its actions.
@@ -138,6 +139,7 @@ export class Input {
   }
 
   act(name, value) {
+    if (this.a.empty && !WITHOUT_IMAGE.includes(name)) return;
     const actions = {
       save: () => this.a.save(), back: () => this.a.goTo(this.a.position.at - 1), skip: () => this.a.goTo(this.a.position.at + 1),
       whole: () => this.a.decide("whole"), service: () => this.a.decide("service"), acceptService: () => this.a.acceptService(), remove: () => this.a.decisions.remove(this.a.current()), same: () => this.same(),
@@ -147,6 +149,7 @@ export class Input {
       zoomIn: () => this.a.stage.zoom(1.25), zoomOut: () => this.a.stage.zoom(0.8), fit: () => this.a.stage.fit(), actual: () => this.a.stage.actual(),
       edge: () => this.a.stage.setEdge(EDGES[EDGES.indexOf(this.a.stage.edge) + 1] || null),
       twoClick: () => this.toggleTwoClick(), panning: () => { this.a.stage.pointer.panning = true; }, find: () => this.a.v.find.focus(),
+      showAll: () => this.act("show", "all"),
       show: () => this.a.connection.send({ type: "arrange", show: value, order: this.a.v.order.value, page: 0 }),
       order: () => this.a.connection.send({ type: "arrange", show: this.a.v.show.value, order: value, page: 0 }),
       grid: () => this.a.review.toggle(!this.a.review.open), help: () => this.toggleHelp(),

@@ -8,7 +8,7 @@ import { Pictures, Thumbnails, wanted } from "./images.mjs";
 import { Input } from "./input.mjs";
 import { Position } from "./position.mjs";
 import { Stage } from "./stage.mjs";
-import { buildView, fillSelects } from "./view.mjs";
+import { buildView, fillSelects, showEmpty } from "./view.mjs";
 
 const TEXTS_KEPT = 200;
 const CONFLICT = "Two people decided differently here: resolve it in the grid (G), draw a box, or press S to skip.";
@@ -52,6 +52,7 @@ export class Annotator {
 
   welcome(message) {
     this.review.page = message.page;
+    if (message.in_view) this.v.root.scrollIntoView({ block: "nearest" });
     this.v.root.style.setProperty("--high", `${message.height}px`);
     fillSelects(this.v, message);
     if (message.note) { // a sandbox's boxes must not be taken for the vendor's
@@ -75,11 +76,12 @@ export class Annotator {
     this.v.show.value = message.show;
     this.v.order.value = message.order;
     this.review.from = message.at;
-    if (this.position.count) return;
+    showEmpty(this.v, this.empty ? message.show : null);
+    this.review.place();
+    if (!this.empty) return;
     this.shownId = null;
     this.stage.show(null, null);
-    this.display.message(message.show === "all" ? "There are no images in this queue." : "No images match this filter.");
-    if (this.review.open) this.review.show();
+    this.v.root.dataset.painted = "";
     this.refresh();
   }
 
@@ -141,6 +143,11 @@ export class Annotator {
   }
 
   // Position in the queue
+
+  // Whether the filter matches no image: there is nothing to decide on then.
+  get empty() {
+    return this.position.count === 0;
+  }
 
   current() {
     return this.position.current();

@@ -1,8 +1,6 @@
 import { boxBetween, clamp, dragHandle, fit, hit, hitHandle, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
 import { EDGE_OF, paintBox, paintCross, paintService, paintWhole } from "./paint.mjs";
 
-const GROUND = "#2a2f38"; // as in annotator.css
-
 // The stage: one canvas for the image, one above it for the box, and the pointer over both. It reports a box with the
 // id of the item on which the gesture began.
 export class Stage {
@@ -31,6 +29,8 @@ export class Stage {
     this.pointer = new Pointer(this);
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(element);
+    this.themes = new MutationObserver(() => this.paint());
+    this.themes.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
     this.resize();
   }
 
@@ -78,7 +78,7 @@ export class Stage {
   paint() {
     const context = this.back.getContext("2d", { alpha: false }); // opaque: no blending
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = GROUND;
+    context.fillStyle = getComputedStyle(this.element.parentElement || this.element).backgroundColor; // the theme's
     context.fillRect(0, 0, this.back.width, this.back.height);
     if (this.shown) {
       const { picture, image } = this.shown;
@@ -188,6 +188,7 @@ export class Stage {
     this.stop.abort();
     this.pointer.close();
     this.observer.disconnect();
+    this.themes.disconnect();
     cancelAnimationFrame(this.frame);
     this.dropDetail();
     this.shown = null;

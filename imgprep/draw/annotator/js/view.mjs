@@ -15,6 +15,7 @@ export function el(tag, properties = {}, ...children) {
 
 export const STATE_WORDS = { undone: "not done", region: "region", whole: "whole image", service: "left to the service", stale: "stale: drawn on another file" };
 const FILTER_WORDS = { all: "all images", undone: "not done", done: "done", flagged: "flagged", suggested: "with suggestion", stale: "stale", failed: "failed in the last run", findings: "with findings", conflict: "in conflict after a merge" };
+const EMPTY_WORDS = { all: "There are no images in this queue.", undone: "Every image has a decision." };
 const ORDER_WORDS = { given: "catalogue order", product: "by product", confidence: "least certain first", findings: "most findings first", disagreement: "least like the service's box first" };
 
 // Accessible names for buttons that show only a symbol, and for keys shown as symbols.
@@ -51,7 +52,8 @@ export function buildView(act) {
     button("fit", "Fit", "", "Fit the image (0)", "ipr-icon"), button("actual", "1:1", "", "One image pixel per screen pixel (1)", "ipr-icon"),
     button("twoClick", "2-click", "", "Two clicks instead of a drag (T)", "ipr-icon"));
   v.badge = el("div", { class: "ipr-badge", hidden: true, "aria-hidden": "true" });
-  v.frame = el("div", { class: "ipr-frame" }, v.stage, v.message, v.badge, v.zoom);
+  v.frame = el("div", { class: "ipr-frame" }, v.stage, v.message, v.badge);
+  v.picture = el("div", { class: "ipr-picture" }, v.frame, v.zoom);
 
   v.name = el("div", { class: "ipr-name" });
   v.chip = el("span", { class: "ipr-chip" });
@@ -86,13 +88,23 @@ export function buildView(act) {
     el("div", { class: "ipr-help-card" }, el("strong", {}, "Keys"),
       el("dl", {}, ...HELP.flatMap(([keys, what]) => [el("dt", {}, keys), el("dd", {}, what)])),
       button("help", "Close", "Esc", "Close this list")));
-  v.work = el("div", { class: "ipr-work" }, v.frame, v.side, v.text);
+  v.work = el("div", { class: "ipr-work" }, v.picture, v.side, v.text);
+  v.emptyText = el("p", {});
+  v.showAll = button("showAll", "Show all images", "", "Remove the filter");
+  v.empty = el("div", { class: "ipr-empty", role: "status", hidden: true }, v.emptyText, v.showAll);
   v.root = el("div", { class: "ipr", tabindex: 0, role: "application", "aria-label": "Region annotator. Press question mark for the keys." },
-    v.bar, v.alarm, v.work, v.grid, v.strip, v.status, v.spoken, v.help);
+    v.bar, v.alarm, v.empty, v.work, v.grid, v.strip, v.status, v.spoken, v.help);
   v.twoClick = v.zoom.querySelector('[data-act="twoClick"]');
   v.twoClick.setAttribute("aria-pressed", "false");
   v.flag = v.side.querySelector('[data-act="flag"]');
   return v;
+}
+
+// Show that a filter matches no image; null: there is one.
+export function showEmpty(v, filter) {
+  v.empty.hidden = filter === null;
+  v.showAll.hidden = filter === "all";
+  if (filter !== null) v.emptyText.textContent = EMPTY_WORDS[filter] || "No images match this filter.";
 }
 
 export function fillSelects(v, welcome) {
@@ -101,9 +113,16 @@ export function fillSelects(v, welcome) {
   options(v.order, welcome.orders, ORDER_WORDS);
 }
 
+// The time that the rest takes at the present pace.
+export function timeLeft({ left, per_hour: pace }) {
+  if (!pace || !left) return "";
+  const minutes = Math.max(1, Math.round((60 * left) / pace));
+  const text = minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return ` · ${pace.toLocaleString("en")} per hour · about ${text} to go`;
+}
+
 export function showCounts(v, counts, at, count) {
-  const hour = counts.per_hour ? ` · ${counts.per_hour}/h` : "";
-  v.done.textContent = `${counts.done.toLocaleString("en")} done · ${counts.left.toLocaleString("en")} left${hour}`;
+  v.done.textContent = `${counts.done.toLocaleString("en")} done · ${counts.left.toLocaleString("en")} left${timeLeft(counts)}`;
   v.meter.style.width = `${counts.total ? (100 * counts.done) / counts.total : 0}%`;
   v.place.textContent = count ? `${(at + 1).toLocaleString("en")} of ${count.toLocaleString("en")}` : "0 of 0";
 }
