@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 #: What runs work elsewhere; None stands for processes on this machine.
 Elsewhere: TypeAlias = "Executor | Client | None"
 Task = TypeVar("Task")
-#: Chunks under way per thread of the executor: one in progress, one waiting.
-_PER_THREAD = 2
+#: Chunks under way per thread of the executor: a cluster's messages take several ms, in which no thread should wait.
+_PER_THREAD = 8
 #: Assumed number of threads of an executor that does not state it.
 _UNKNOWN_THREADS = 32
 #: Seconds between checks of the executor's number of threads.

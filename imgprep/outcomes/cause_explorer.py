@@ -14,6 +14,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError, RegionError, StorageError
 from imgprep.core.frames import records, returns_table
+from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.text import counted
 from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
@@ -38,6 +39,8 @@ _NAMES = {"region": "region", "exclude": "excluded", "retry": "into the retry ba
 _FILTERS = ("all", "not predicted", "undecided")
 #: Used instead of a cause for lines whose outcome is unknown.
 END_UNKNOWN = "end unknown"
+#: Their family and remedy.
+_TO_CHECK = ("check it", "Send the lines again, or check the gallery.")
 #: Longest side of the displayed image, pixels.
 _SIDE = 420
 
@@ -98,8 +101,9 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
         self.annotator: RegionAnnotator | None = None
         self._page, self._filling = 0, False
         self._positions: Positions = _NOWHERE
-        self._html: Any = template("cause_explorer.html").module
-        self._parts = _Parts(list(self._runs), can_draw=store is not None)
+        self._t = texts(display_language())
+        self._html: Any = template("cause_explorer.html", self._t.language).module
+        self._parts = _Parts(list(self._runs), self._t, can_draw=store is not None)
         super().__init__(self._parts.all())
         self._listen()
         self._open(next(iter(self._runs)))
@@ -223,7 +227,7 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
         self._failed = FailedLines(self._runs[name], self._causes)
         causes = self._failed.causes
         named = zip(causes["label"], causes["count"], causes["cause"], strict=True)
-        options = [(f"{label} · {count:,}", cause) for label, count, cause in named]
+        options = [(f"{self._t(label)} · {count:,}", cause) for label, count, cause in named]
         self._filling = True
         self._parts.cause.options = options
         self._parts.cause.value = options[0][1] if options else None
@@ -241,8 +245,8 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
             parts.cause.value or "", show=parts.show.value, find=parts.find.value, decided=decided
         )
         causes = self._failed.causes
-        texts = causes.loc[causes["cause"] == parts.cause.value, ["family", "remedy"]].to_numpy()
-        parts.remedy.value = "".join(self._html.cause(*pair) for pair in texts)
+        pairs = causes.loc[causes["cause"] == parts.cause.value, ["family", "remedy"]].to_numpy()
+        parts.remedy.value = "".join(self._html.cause(*map(self._t, pair)) for pair in pairs)
         self._list_page()
 
     def _turn_page(self, by: int) -> None:
@@ -260,14 +264,15 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
             names = " · ".join(str(row[name] or "–") for name in ("ProductId", "PicName"))
             options.append((f"{mark}{row['line']} · {names}", at))
         made = pd.Series(list(decided.values()), dtype="str").value_counts()
-        parts.decided.value = self._html.decided({_NAMES[what]: int(made.get(what, 0)) for what in _MARKS})
+        parts.decided.value = self._html.decided({self._t(_NAMES[what]): int(made.get(what, 0)) for what in _MARKS})
         kept = tuple(at for at in parts.list.value if keep and at in shown)
         self._filling = True  # filling a list changes its value twice; the line must be shown only once
         parts.list.options = options
         parts.list.value = kept or tuple(shown[:1])
         self._filling = False
         total = len(self._positions)
-        parts.where.value = f"{first + 1:,}–{first + len(shown):,} of {total:,}" if total else "no line"
+        place = {"first": f"{first + 1:,}", "last": f"{first + len(shown):,}", "total": f"{total:,}"}
+        parts.where.value = self._t("{first}–{last} of {total}", **place) if total else self._t("no line")
         parts.back.disabled, parts.forward.disabled = first == 0, first + PAGE >= total
         self._on_select()
 
@@ -309,25 +314,30 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
 class _Parts:
     """The widgets of the panel: causes, then lines with the buttons, then image and record, as the width allows."""
 
-    def __init__(self, runs: list[str], *, can_draw: bool) -> None:
+    def __init__(self, runs: list[str], t: Texts, *, can_draw: bool) -> None:
+        self._title = t("Cause")
         wide: Any = w.Layout(width="auto")
-        self.run = w.Dropdown(options=runs, description="run", layout=w.Layout(width="420px", max_width="100%"))
+        self.run = w.Dropdown(options=runs, description=t("run"), layout=w.Layout(width="420px", max_width="100%"))
         self.run.layout.display = None if len(runs) > 1 else "none"
         self.cause = w.Select(rows=PAGE, layout=wide)
-        self.find = w.Text(placeholder="product or image, Enter", continuous_update=False)
+        self.find = w.Text(placeholder=t("product or image, Enter"), continuous_update=False)
         self.find.layout = w.Layout(flex="1 1 auto", width="auto", min_width="60px")
-        self.show = w.Dropdown(options=_FILTERS, layout=w.Layout(width="125px", flex="0 0 auto"))
+        self.show = w.Dropdown(
+            options=[(t(name), name) for name in _FILTERS], layout=w.Layout(width="125px", flex="0 0 auto")
+        )
         self.list = w.SelectMultiple(rows=PAGE, layout=wide)
-        self.back = w.Button(icon="arrow-left", tooltip="previous lines", layout=w.Layout(width="40px"))
-        self.forward = w.Button(icon="arrow-right", tooltip="next lines", layout=w.Layout(width="40px"))
+        self.back = w.Button(icon="arrow-left", tooltip=t("previous lines"), layout=w.Layout(width="40px"))
+        self.forward = w.Button(icon="arrow-right", tooltip=t("next lines"), layout=w.Layout(width="40px"))
         self.where = w.HTML(layout=w.Layout(margin="0 6px"))
-        self.every = w.Checkbox(description="every line", indent=False, layout=w.Layout(width="110px"))
+        self.every = w.Checkbox(description=t("every line"), indent=False, layout=w.Layout(width="110px"))
         self.remedy, self.picture, self.record, self.problem, self.decided = (w.HTML() for _ in range(5))
         self.buttons = {
-            "region": w.Button(description="Fix region", icon="crop", tooltip="draw the subject on these images"),
-            "exclude": w.Button(description="Exclude", icon="ban", tooltip="leave these lines out of the retry batch"),
-            "retry": w.Button(description="Into retry batch", icon="repeat", tooltip="send these lines again"),
-            "undo": w.Button(description="Undecided", icon="undo", tooltip="remove the decision"),
+            "region": w.Button(description=t("Fix region"), icon="crop", tooltip=t("draw the subject on these images")),
+            "exclude": w.Button(
+                description=t("Exclude"), icon="ban", tooltip=t("leave these lines out of the retry batch")
+            ),
+            "retry": w.Button(description=t("Into retry batch"), icon="repeat", tooltip=t("send these lines again")),
+            "undo": w.Button(description=t("Undecided"), icon="undo", tooltip=t("remove the decision")),
         }
         self.buttons["region"].disabled = not can_draw
         self.below = w.VBox()
@@ -337,7 +347,7 @@ class _Parts:
         wrapped: Any = w.Layout(flex_flow="row wrap", align_items="center")
         for made in self.buttons.values():
             made.layout = w.Layout(width="auto", flex="1 1 45%")
-        left = w.VBox([w.HTML("<b>Cause</b>"), self.cause, self.remedy], layout=_column("1 1 170px"))
+        left = w.VBox([w.HTML(f"<b>{self._title}</b>"), self.cause, self.remedy], layout=_column("1 1 170px"))
         pager = w.HBox([self.back, self.forward, self.where, self.every], layout=wrapped)
         actions = w.HBox(list(self.buttons.values()), layout=wrapped)
         lines = [w.HBox([self.find, self.show]), self.list, pager, actions, self.decided, self.problem]
@@ -430,7 +440,7 @@ class FailedLines:
 def _cause_list(at: Mapping[str, Positions], table: CauseTable) -> pd.DataFrame:
     """Return ``cause, label, family, remedy, count``: unrecognised first, then by count, unknown outcomes last."""
     known = table.frame().set_index("cause")[["label", "family", "remedy"]]
-    known.loc[END_UNKNOWN] = [END_UNKNOWN, "check it", "Send the lines again, or check the gallery."]
+    known.loc[END_UNKNOWN] = [END_UNKNOWN, *_TO_CHECK]
     frame = pd.DataFrame({"cause": list(at), "count": [len(there) for there in at.values()]})
     frame = frame.join(known, on="cause").fillna({"label": frame["cause"], "family": "", "remedy": ""})
     frame["rank"] = frame["cause"].map({UNRECOGNISED: 0, END_UNKNOWN: 2}).fillna(1)

@@ -233,17 +233,20 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
 
     asking = Task(task_id, "", "", "asking")
     started, panel = clock.monotonic(), Panel(panel_html(asking, where, 0, waiting=waiting))
+    last = panel.value
     shown = display(panel, display_id=True)  # type: ignore[no-untyped-call]
 
     def update(task: Task, note: str | None = None, progress: Progress | None = None) -> None:
+        nonlocal last
         seconds = clock.monotonic() - started
         panel.value = panel_html(task, where, seconds, waiting=waiting, note=note, progress=progress)
+        last = panel_html(task, where, None, waiting=waiting, note=note, progress=progress)
 
     try:
         yield update
     finally:
-        # The last status remains as plain HTML, because a widget does not work in a saved notebook.
-        last = panel.value
+        # The last status remains as plain HTML, because a widget does not work in a saved notebook, and without the
+        # time, which would differ in each execution.
         panel.close()
         if shown is not None:
             shown.update(HTML(last))  # type: ignore[no-untyped-call]
@@ -257,7 +260,7 @@ def named(settings: Settings) -> str:
 def panel_html(
     task: Task,
     where: str,
-    seconds: float,
+    seconds: float | None,
     *,
     waiting: bool = False,
     note: str | None = None,
@@ -285,7 +288,7 @@ def panel_html(
     return template("task.html").render(
         task=task,
         where=where,
-        lasted="" if progress.state else _lasted(seconds),  # a saved result has no time in it
+        lasted="" if seconds is None else _lasted(seconds),
         word=word,
         kind=_KINDS.get(word),
         notes=notes,

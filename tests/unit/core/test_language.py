@@ -23,6 +23,7 @@ from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
 from imgprep.outcomes import review
 from imgprep.outcomes.asking import SANDBOX_NOTE
+from imgprep.outcomes.cause_explorer import _FILTERS, _NAMES, _TO_CHECK, END_UNKNOWN
 from imgprep.outcomes.findability import REMEDIES
 from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
 from imgprep.ship.report.match import Outcome
@@ -88,6 +89,7 @@ def texts_in_tables():
     for pair in (*report_page._WHO.values(), *FOR_PHOTOGRAPHERS.values()):
         yield from pair
     yield from (*_TIES.values(), "no reason found", *filter(None, REMEDIES), *REMEDIES.values())
+    yield from (*_NAMES.values(), *_FILTERS, END_UNKNOWN, *_TO_CHECK)
     yield from (*CATEGORIES.values(), *_SUBJECTS.values(), "rows", "export", "(none)")
     yield from (*review.STAGES, *review._AGES, *review._MEASURES, review.NOT_ASKED, SANDBOX_NOTE)
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')

@@ -6,6 +6,7 @@ from PIL import Image
 from runs_made import TableRun
 
 from imgprep.core.errors import ConfigError, RegionError
+from imgprep.core.language import texts
 from imgprep.core.regions import Region
 from imgprep.draw.store import RegionStore
 from imgprep.outcomes.cause_explorer import PAGE, CauseExplorer
@@ -191,3 +192,14 @@ def test_a_run_without_failures_and_bad_calls(images):
         CauseExplorer([])
     with pytest.raises(ConfigError, match="neither a folder nor a zip"):
         CauseExplorer(a_run(), images / "b.jpg")
+
+
+def test_the_explorer_is_in_the_language_of_the_project_and_ids_stay(monkeypatch):
+    monkeypatch.setenv("IMGPREP_LANGUAGE", "zh")
+    run = a_run()
+    parts = CauseExplorer(run)._parts
+    label, cause = parts.cause.options[0]
+    assert label.partition(" · ")[0] in texts("zh").table.values()
+    assert cause in set(run.outcome["cause"].dropna()) | {"end unknown"}
+    assert parts.buttons["exclude"].description == "排除" and "第" in parts.record.value
+    assert [value for _, value in parts.show.options] == ["all", "not predicted", "undecided"]
