@@ -67,8 +67,9 @@ class Rule:
         if not self.basis:
             object.__setattr__(self, "basis", _BASIS.get(self.source, Basis.DOCUMENTED))
         if not self.message:
-            start = f'{self.field} "{{{self.field}}}" ' if self.what.startswith(f"{self.field} ") else ""
-            object.__setattr__(self, "message", start + self.what.removeprefix(f"{self.field} "))
+            named, rest = self.what.startswith(f"{self.field} "), self.what.removeprefix(f"{self.field} ")
+            quoted = named and not rest.startswith("is missing")  # there is no value to quote then
+            object.__setattr__(self, "message", f'{self.field} "{{{self.field}}}" {rest}' if quoted else self.what)
 
     @property
     def parts(self) -> tuple[Rule, ...]:
