@@ -52,6 +52,7 @@ from imgprep.outcomes.what_if import what_if
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
+from imgprep.plan.parts import Parts, build_parts
 from imgprep.plan.preview import estimate, estimate_sentence
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.dump import dump_gallery
@@ -442,6 +443,39 @@ class Project:
                 executor=executor,
                 progress=progress,
             )
+
+    def build_parts(
+        self,
+        out: str | Path | None = None,
+        *,
+        parts: int | None = None,
+        facts: str | Path | None = None,
+        delete_missing: bool = False,
+        confirm: str | None = None,
+        confirm_rows: int | None = None,
+        progress: bool = True,
+    ) -> Parts:
+        """Build the project's export, of any size, as several batch folders. See `imgprep.plan.parts.build_parts`.
+
+        By default, the folder is ``imgprep-work/parts``. The last export is not compared.
+        """
+        return build_parts(
+            self.catalogue,
+            out or self.work / "parts",
+            parts=parts,
+            facts=facts,
+            rules=Rules(**self.settings.rules),
+            baseline=Baseline(
+                known=self.known(),
+                delete_missing=delete_missing,
+                instance=self.settings.instance,
+                confirm=confirm,
+                confirm_rows=confirm_rows,
+            ),
+            regions=self._drawn(),
+            progress=progress,
+            **self.settings.reading,
+        )
 
     def cost(self, built: Built) -> str:
         """Return in words what sending a batch takes: lines, images, and time by quota and by own runs."""

@@ -333,6 +333,10 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     text = "Make a batch folder: increment.meta, its tables, and images."
     build = command("build", "plan", text, *has.photographs, has.depth, has.drawn, has.planned)
     build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
+    text = "build N batch folders (default: one per million rows) from an export of any size, without its images"
+    build.add_argument("--parts", type=int, nargs="?", const=0, metavar="N", help=text)
+    text = "with --parts: facts about the images, from ip.inspect_images(…, out=FILE)"
+    build.add_argument("--facts", type=Path, metavar="FILE.parquet", help=text)
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
     week = command(

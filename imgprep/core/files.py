@@ -127,6 +127,13 @@ class Written:
             yield draft
             self.place(draft, name)
 
+    def rename(self, name: str, new: str) -> None:
+        """Rename a file that imgprep wrote."""
+        self.require([new])
+        for digest in self._digests[_as_found(name)]:
+            self.note(new, digest)
+        (self.folder / name).replace(self.folder / new)
+
     def remove(self, name: str) -> None:
         """Remove a file that imgprep wrote, if it exists; raise as `require` does."""
         self.require([name])

@@ -44,6 +44,8 @@ ELSEWHERE = "other records"
 
 #: Rule id for a catalogue without an image column.
 WITHOUT_IMAGES = "catalogue-without-images"
+#: The columns that say which image belongs to which product.
+NAMED_BY = ("row", "ProductId", "PicName", "OperationType")
 _NO_IMAGES = "no column contains images, so no product has an image"
 _WAY_ON = (
     "name the column (PicName under [shop.columns], or columns={'PicName': …}), match a folder of images to the "
@@ -138,8 +140,9 @@ def as_catalogue(
     *,
     where: str | None = None,
     one_product: bool = False,
+    piece: bool = False,
 ) -> pd.DataFrame:
-    """Turn an export into a catalogue; see `load_catalogue`."""
+    """Turn an export, or a piece of one, into a catalogue; see `load_catalogue`. A piece cannot compare products."""
     if BY_MATCH in export.table.column_names:
         # Files have already been matched to it; the column map would restore the old names.
         preset, columns = "fields", None
@@ -167,11 +170,10 @@ def as_catalogue(
         shape = replace(shape, table=mark_where(shape.table, where, notes))
     table, rows, images = _per_image(chosen, shape, specs, notes)
     frame = _assembled(rows, _fields(specs, table, rows, images, notes), table, notes)
-    named = wanted_rows(frame, ("row", "ProductId", "PicName", "OperationType"))
-    notes += mark_shared(frame, named, table, chosen.listed_where(table), one_product=one_product)
-    if one_product:
-        named = wanted_rows(frame, named.columns)
-    parts = [findings_frame(notes), _without_image(named)]
+    if not piece:
+        named = wanted_rows(frame, NAMED_BY)
+        notes += mark_shared(frame, named, table, chosen.listed_where(table), one_product=one_product)
+    parts = [findings_frame(notes), *([] if piece else [without_image(wanted_rows(frame, NAMED_BY))])]
     found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     _mark_unread(frame, found, notes)
     frame.attrs["preset"] = {
@@ -435,7 +437,7 @@ def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: Findings) -> N
     frame[name] = pd.Series([rules.get(row, ELSEWHERE) for row in frame["row"]], frame.index, dtype="str")
 
 
-def _without_image(rows: pl.DataFrame) -> pd.DataFrame:
+def without_image(rows: pl.DataFrame) -> pd.DataFrame:
     """Return a finding for each product that has no image in any row."""
     if "PicName" not in rows.columns:
         return findings_frame([export_finding(WITHOUT_IMAGES, _NO_IMAGES, _WAY_ON)])

@@ -46,13 +46,19 @@ def mark_where(table: pa.Table, where: str, notes: Findings) -> pa.Table:
     fits = Where(where, names).mask(rows)
     earlier = rows[LEFT_OUT] if LEFT_OUT in rows.columns else pl.Series([None], dtype=pl.String)
     reasons = pl.select(pl.coalesce(earlier, pl.when(~fits).then(pl.lit(BY_WHERE)))).to_series()
-    if count := int((~fits).sum()):
-        fix, severity = "nothing to do; images of their products stay in the gallery", Severity.INFO
-        if count == len(fits):
-            fix, severity = "correct the condition: no record matches it", Severity.ERROR
-        message = f"{counted(count, 'record')} of {len(fits):,} left out: not {where[:200]}"
-        notes.append(export_finding(BY_WHERE, message, fix, severity))
+    notes += where_findings(int((~fits).sum()), len(fits), where)
     return table.select(names).append_column(LEFT_OUT, pa.chunked_array([reasons.to_arrow().cast(TEXT)]))
+
+
+def where_findings(count: int, of: int, where: str) -> Findings:
+    """Return a finding on the records that do not match the condition, if there are any."""
+    if not count:
+        return []
+    fix, severity = "nothing to do; images of their products stay in the gallery", Severity.INFO
+    if count == of:
+        fix, severity = "correct the condition: no record matches it", Severity.ERROR
+    message = f"{counted(count, 'record')} of {of:,} left out: not {where[:200]}"
+    return [export_finding(BY_WHERE, message, fix, severity)]
 
 
 def mark_shared(

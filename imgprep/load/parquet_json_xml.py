@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -41,32 +41,67 @@ def read_parquet(path: Path) -> Export:
     except (pa.ArrowInvalid, OSError) as error:
         raise CatalogueError(f"{path.name}: cannot be read as Parquet: {error}") from error
     names, findings = distinct_names(table.column_names)
-    columns = []
-    for name, column in zip(names, table.columns, strict=True):
-        text, was_float = _texts(column)
-        columns.append(text)
-        if was_float:
-            message = "the column contains whole numbers stored as floats (7.0); they are read as 7"
-            fix = "ids stored as numbers have lost their leading zeros: store them as text"
-            findings.append(export_finding("number-was-float", message, fix, Severity.INFO, field=name))
-    return Export(pa.table(columns, names=names), record_numbers(table.num_rows if names else 0), "Parquet", findings)
+    whole = {name for name, column in zip(names, table.columns, strict=True) if _are_whole(column.type, [column])}
+    return _as_texts(table, names, whole, findings)
 
 
-def _texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
-    """Return a column as strings, and whether it held whole numbers as floats. Empty strings are kept."""
+def read_parquet_pieces(path: Path, rows: int) -> Iterator[Export]:
+    """Read a Parquet file as `read_parquet` does, `rows` records at a time."""
+    import pyarrow.parquet as pq  # noqa: PLC0415  as above
+
+    try:
+        with pq.ParquetFile(path) as file:
+            names, findings = distinct_names(file.schema_arrow.names)
+            whole = set()
+            for name, column in zip(names, file.schema_arrow, strict=True):
+                # A column is read by itself, as whether all of its numbers are whole shows only at its end.
+                if _is_float(column.type) and file.schema_arrow.names.count(column.name) == 1:
+                    chunks = (batch.column(0) for batch in file.iter_batches(rows, columns=[column.name]))
+                    whole |= {name} if _are_whole(column.type, chunks) else set()
+            first = 0
+            for batch in file.iter_batches(rows):
+                export = _as_texts(pa.Table.from_batches([batch]), names, whole, findings)
+                yield replace(export, rows=pc.add(export.rows, first))
+                first += batch.num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CatalogueError(f"{path.name}: cannot be read as Parquet: {error}") from error
+
+
+def _as_texts(table: pa.Table, names: list[str], whole: Collection[str], findings: Findings) -> Export:
+    """Return a table as an export; columns in `whole` hold whole numbers as floats."""
+    columns = [_texts(column, name in whole) for name, column in zip(names, table.columns, strict=True)]
+    message = "the column contains whole numbers stored as floats (7.0); they are read as 7"
+    fix = "ids stored as numbers have lost their leading zeros: store them as text"
+    floats = [export_finding("number-was-float", message, fix, Severity.INFO, field=name) for name in names]
+    notes = [*findings, *(found for found in floats if found["field"] in whole)]
+    return Export(pa.table(columns, names=names), record_numbers(table.num_rows if names else 0), "Parquet", notes)
+
+
+def _is_float(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind.value_type if pa.types.is_dictionary(kind) else kind))
+
+
+def _are_whole(kind: pa.DataType, chunks: Iterable[Any]) -> bool:
+    """Return whether a column of floats has values, and only whole numbers."""
+    known = 0
+    for chunk in chunks if _is_float(kind) else ():
+        values = pc.drop_null(chunk.cast(kind.value_type) if pa.types.is_dictionary(kind) else chunk)
+        known += len(values)
+        in_range = pc.less(pc.abs(values), 2.0**53)
+        if len(values) and not pc.all(pc.and_(pc.equal(values, pc.floor(values)), in_range)).as_py():
+            return False
+    return known > 0
+
+
+def _texts(column: pa.ChunkedArray, whole: bool) -> pa.ChunkedArray:
+    """Return a column as strings; `whole` if it holds whole numbers as floats. Empty strings are kept."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if pa.types.is_floating(kind):
-        known = pc.drop_null(column)
-        whole = bool(len(known)) and bool(
-            pc.all(pc.and_(pc.equal(known, pc.floor(known)), pc.less(pc.abs(known), 2.0**53))).as_py()
-        )
-        return (column.cast(pa.int64()) if whole else column).cast(TEXT), whole
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], TEXT)]), False
-    return column.cast(TEXT), False
+        return pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], TEXT)])
+    return (column.cast(pa.int64()) if whole else column).cast(TEXT)
 
 
 class _Number(str):

@@ -108,7 +108,7 @@ def build_undo(
     no_rows = pd.DataFrame({"row": pd.array([], "Int64"), "ProductId": [], "PicName": []})
     no_rows = no_rows.astype({"ProductId": "str", "PicName": "str"})
     basis = basis_of(Baseline(known=now, instance=run.settings.get("instance") or ""), datetime.now(UTC).isoformat())
-    write_folder(built, no_rows, run.settings.get("service") or "product", False, [], basis=basis)
+    write_folder(built, no_rows, run.settings.get("service") or "product", False, {}, basis=basis)
     return built
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pandas as pd
+import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import META_NAME, TABLES
@@ -33,7 +34,9 @@ MARK = "batch folder"
 JOURNAL, JOURNAL_MARK = "upload.jsonl", "upload journal"
 #: The wanted state of every catalogue row, from which the batch can be replanned without its images.
 WANTED = "wanted.parquet"
-_FILES = (META_NAME, ABOUT, WANTED, *(f"{name}.parquet" for name in TABLES))
+#: The increment.meta of a part until all parts are ready.
+HELD_META = f"{META_NAME}.held"
+_FILES = (META_NAME, HELD_META, ABOUT, WANTED, *(f"{name}.parquet" for name in TABLES))
 
 
 @dataclass(frozen=True)
@@ -185,12 +188,17 @@ def write_folder(
     catalogue: pd.DataFrame,
     service: str,
     keep_refused: bool,
-    sources: Iterable[str | Path],
+    sources: Mapping[str, str],
     *,
     basis: Mapping[str, Any],
     images: str | None = None,
+    there: Collection[str] = (),
+    meta: str = META_NAME,
 ) -> None:
-    """Write the tables, batch.json and increment.meta into a batch folder."""
+    """Write the tables, batch.json and increment.meta into a batch folder.
+
+    Tables in `there` are already written; `sources` are names and SHA-256 digests of files.
+    """
     tables = {
         "batch": built.plan.batch,
         "catalogue": catalogue,
@@ -202,14 +210,10 @@ def write_folder(
     }
     written = Written(built.folder)
     for name in TABLES:
-        _write_table(written, name, tables[name])
-    about = {
-        "service": service,
-        "keep_refused": keep_refused,
-        "images": images,
-        "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
-    }
-    _write_plan(written, about, built.plan, built.loss, basis)
+        if name not in there:
+            write_table(written, name, tables[name])
+    about = {"service": service, "keep_refused": keep_refused, "images": images, "sources": dict(sources)}
+    _write_plan(written, about, built.plan, built.loss, basis, meta=meta)
 
 
 def write_plan(folder: Path, plan: Plan, loss: BlastRadius, basis: Mapping[str, Any]) -> None:
@@ -217,12 +221,18 @@ def write_plan(folder: Path, plan: Plan, loss: BlastRadius, basis: Mapping[str, 
     written, about = Written(folder), read_about(folder)
     written.remove(META_NAME)  # nothing can be sent until the new plan's tables are written
     for name in ("batch", "excluded"):
-        _write_table(written, name, getattr(plan, name))
+        write_table(written, name, getattr(plan, name))
     _write_plan(written, about, plan, loss, basis)
 
 
 def _write_plan(
-    written: Written, about: dict[str, Any], plan: Plan, loss: BlastRadius, basis: Mapping[str, Any]
+    written: Written,
+    about: dict[str, Any],
+    plan: Plan,
+    loss: BlastRadius,
+    basis: Mapping[str, Any],
+    *,
+    meta: str = META_NAME,
 ) -> None:
     about |= {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -232,24 +242,31 @@ def _write_plan(
         "basis": dict(basis),
     }
     _write_about(written, about)
-    _write_meta(written, plan.batch)  # last, as nothing can be sent without it
+    _write_meta(written, plan.batch, meta)  # last, as nothing can be sent without it
 
 
-def _write_table(written: Written, name: str, table: pd.DataFrame) -> None:
+def write_table(written: Written, name: str, table: pd.DataFrame) -> None:
+    """Write one of the batch folder's tables."""
     with written.writing(f"{name}.parquet") as draft:
         detached(table).to_parquet(draft, index=False)
+
+
+def write_wanted(folder: Path, wanted: pl.DataFrame) -> None:
+    """Write the wanted rows, with which the batch can be planned again."""
+    with Written(folder).writing(WANTED) as draft:
+        wanted.write_parquet(draft, compression_level=1)
 
 
 def narrow_folder(folder: Path, batch: pd.DataFrame) -> None:
     """Rewrite a batch folder with fewer lines; prevent replanning, which would bring the removed lines back."""
     written = Written(folder)
     written.remove(WANTED)
-    _write_table(written, "batch", batch)
+    write_table(written, "batch", batch)
     _write_meta(written, batch)
 
 
-def _write_meta(written: Written, batch: pd.DataFrame) -> None:
-    with written.writing(META_NAME) as draft:
+def _write_meta(written: Written, batch: pd.DataFrame, name: str = META_NAME) -> None:
+    with written.writing(name) as draft:
         write_meta(batch, draft)
 
 
@@ -283,6 +300,7 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 digest of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -35,7 +35,7 @@ from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check_sheet, require_rules
 from imgprep.look.rules.limits import limits_for, service_type
-from imgprep.look.rules.sheet import make_sheet
+from imgprep.look.rules.sheet import Sheet, make_sheet
 from imgprep.plan.batch_folder import (
     IMAGES,
     WANTED,
@@ -45,11 +45,13 @@ from imgprep.plan.batch_folder import (
     keep_only,
     read_about,
     require_batch_folder,
+    sha256_of,
     write_folder,
     write_plan,
+    write_wanted,
 )
-from imgprep.plan.compare import wanted_rows
-from imgprep.plan.make import plan_rows, with_loaded
+from imgprep.plan.compare import known_in_part, wanted_rows
+from imgprep.plan.make import plan_rows, with_loaded, with_withheld
 from imgprep.plan.model import Baseline, Plan
 from imgprep.plan.preview import blast_radius, require_few_excluded
 
@@ -215,8 +217,9 @@ def build_batch(
     loss.require(instance, baseline.confirm)
     built = Built(folder, plan, findings, sent, source_facts, prepared, loss)
     address = None if remote is None else str(remote)
+    digests = {Path(source).name: sha256_of(Path(source)) for source in sources}
     write_folder(
-        built, catalogue, rules.service, keep_refused, sources, basis=basis_of(baseline, began), images=address
+        built, catalogue, rules.service, keep_refused, digests, basis=basis_of(baseline, began), images=address
     )
     return built
 
@@ -379,17 +382,19 @@ def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None
         ) from None
     except (OSError, ValueError, pl.exceptions.PolarsError, pa.ArrowException) as error:
         raise ConfigError(f"{folder}: cannot be planned again: {error}; build it again") from error
+    known = known_in_part(known, basis)
     baseline = Baseline(
         known=known,
         delete_missing=bool(basis.get("delete_missing")),
         ignore=basis.get("ignore") or (),
         instance=basis.get("instance") or "",
     )
-    errors = with_loaded(findings, catalogue)
+    errors = with_withheld(with_loaded(findings, catalogue), withheld=bool(basis.get("withheld")))
     plan = plan_rows(catalogue, wanted, errors, service_type(about.get("service") or "product"), baseline)
     loss = blast_radius(plan, known)
     loss.require(baseline.instance or "gallery", confirm)
-    write_plan(folder, plan, loss, basis_of(baseline, datetime.now(UTC).isoformat()))
+    kept = {name: basis[name] for name in ("part", "withheld") if name in basis}
+    write_plan(folder, plan, loss, basis_of(baseline, datetime.now(UTC).isoformat()) | kept)
     return plan
 
 
@@ -419,14 +424,20 @@ def _judge(
         catalogue, facts, regions=regions, prepared=prepared, service=rules.service, limits=rules.limits, files=files
     )
     service = sheet.service
-    findings = check_sheet(sheet, rules.severity, rules.measured)
-    errors = with_loaded(findings, catalogue)
-    wanted = wanted_rows(sheet, errors, keep_refused=keep_refused)
+    findings, errors, wanted = judge_rows(sheet, catalogue, rules, keep_refused=keep_refused)
     del sheet  # as large as the catalogue
     if keep is not None:
-        with Written(keep).writing(WANTED) as draft:
-            wanted.write_parquet(draft)
+        write_wanted(keep, wanted)
     return findings, plan_rows(catalogue, wanted, errors, service, baseline)
+
+
+def judge_rows(
+    sheet: Sheet, catalogue: pd.DataFrame, rules: Rules, *, keep_refused: bool
+) -> tuple[pd.DataFrame, pd.DataFrame, pl.DataFrame]:
+    """Return the findings of `check`, those with the errors from loading, and the wanted rows."""
+    findings = check_sheet(sheet, rules.severity, rules.measured)
+    errors = with_loaded(findings, catalogue)
+    return findings, errors, wanted_rows(sheet, errors, keep_refused=keep_refused)
 
 
 def _as_is(facts: pd.DataFrame, images: str | os.PathLike[str], out: Path) -> pd.DataFrame:

@@ -7,7 +7,8 @@ that the gallery is known to hold; a field that is present but empty is cleared.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from imgprep.core.fields import FIELDS, INT_ATTRS, STR_ATTRS, Operation
 from imgprep.core.findings import Severity
 from imgprep.core.frames import to_polars, twice
 from imgprep.core.text import did_you_mean
+from imgprep.load.parts import part_of
 from imgprep.look.rules.book import RULES, unwritable
 from imgprep.look.rules.sheet import TYPED, Sheet, sent_region
 from imgprep.plan.model import HELD_COLUMNS
@@ -142,6 +144,21 @@ def known_rows(known: pd.DataFrame | None) -> pl.DataFrame:
     if twice(table, *_KEY).any():
         table = table.unique(_KEY, keep="last", maintain_order=True)
     return table
+
+
+def known_in_part(known: pd.DataFrame, basis: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows of a gallery state that a batch with this basis is about: all, or those of its part."""
+    if not (part := basis.get("part")):
+        return known
+    if part["hash"] != pl.__version__:
+        raise ConfigError(
+            f"the batch is part {part['number']} of {part['of']} by the hash of polars {part['hash']}, and "
+            f"{pl.__version__} is installed; build the parts again"
+        )
+    at = part_of(pl.Series(known["ProductId"], dtype=pl.String), part["of"])
+    chosen: pd.DataFrame = known[at == part["number"] - 1]
+    chosen.attrs = known.attrs
+    return chosen
 
 
 #: Number of rows written as text at a time for a digest.
@@ -289,14 +306,23 @@ def unmatched(judged: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     return known.filter(pl.Series(free))
 
 
-def gone_rows(judged: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the known rows that the catalogue lacks: those that may be deleted, and those that must wait."""
+def nameless(rows: pl.DataFrame) -> pl.Series:
+    """Return the image names of rows without ProductId, which may mean any product that has such an image."""
+    anonymous = rows.filter(pl.col("ProductId").fill_null("") == "")
+    return pl.concat([anonymous["PicName"], anonymous["found_name"]]).drop_nulls().unique()
+
+
+def gone_rows(
+    judged: pl.DataFrame, known: pl.DataFrame, names: pl.Series | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the known rows that the catalogue lacks: those that may be deleted, and those that must wait.
+
+    `names` are those of `nameless` if the catalogue has more rows than `judged`.
+    """
     asked_whole = judged.filter((pl.col("OperationType") == _DELETE) & pl.col("PicName").is_null())
     gone = unmatched(judged, known)
     gone = gone.filter(~pl.col("ProductId").is_in(asked_whole["ProductId"].unique().implode()))
-    # A row without ProductId may mean any product that has an image with this name.
-    anonymous = judged.filter(pl.col("ProductId").fill_null("") == "")
-    names = pl.concat([anonymous["PicName"], anonymous["found_name"]]).drop_nulls().unique()
+    names = nameless(judged) if names is None else names
     missing = (pl.col("OperationType") != _DELETE) & (
         (pl.col("excluded").is_not_null() & (pl.col("k_state").is_null() | (pl.col("k_state") != "held")))
         | pl.col("reason").is_in(["new", "unknown"])

@@ -120,9 +120,18 @@ def plan_batch(
 
 
 def plan_rows(
-    catalogue: pd.DataFrame, wanted: pl.DataFrame, findings: pd.DataFrame, service: Service, baseline: Baseline
+    catalogue: pd.DataFrame,
+    wanted: pl.DataFrame,
+    findings: pd.DataFrame,
+    service: Service,
+    baseline: Baseline,
+    *,
+    names: pl.Series | None = None,
 ) -> Plan:
-    """Plan as `plan_batch` does, but from existing `wanted` rows (`wanted_rows`), which are emptied."""
+    """Plan as `plan_batch` does, but from existing `wanted` rows (`wanted_rows`), which are emptied.
+
+    `names` are those of `nameless` if the catalogue has more rows.
+    """
     held = None if baseline.known is None else known_rows(baseline.known)
     ignore, named = baseline.ignore, set(catalogue.columns)
     if service in FORCING:
@@ -136,7 +145,7 @@ def plan_rows(
     if held is not None and not baseline.delete_missing:
         waiting = _waiting(pl.concat([rows.select(held.columns) for rows in gone_rows(judged, held)]), STAYS)
     elif held is not None:
-        going, held_back = gone_rows(judged, held)
+        going, held_back = gone_rows(judged, held, names)
         doubtful = pl.lit(value=True) if hides_products(findings) else _misspelt(judged["ProductId"])
         kept = going.filter(doubtful).drop("whole")
         waiting = pl.concat([_waiting(held_back), _waiting(kept, WAITS_FOR_EXPORT)])
@@ -203,6 +212,11 @@ def with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame
     return pd.concat([*parts, findings], ignore_index=True) if parts else findings
 
 
+def with_withheld(errors: pd.DataFrame, *, withheld: bool) -> pd.DataFrame:
+    """Add an error that withholds deletions by absence, if other rows of the catalogue give a reason to."""
+    return pd.concat([errors, _unread(pd.DataFrame({"rule": ["record-not-read"]}))]) if withheld else errors
+
+
 def _column_findings(catalogue: pd.DataFrame) -> pd.DataFrame:
     """Return findings from the columns that mark records that could not be read correctly."""
     names = list(catalogue.columns)
@@ -227,7 +241,11 @@ def _column_findings(catalogue: pd.DataFrame) -> pd.DataFrame:
             found.append(pd.DataFrame({"rule": ["record-not-read"]}))
     if not found:
         return pd.DataFrame({"rule": []})
-    errors = pd.concat(found, ignore_index=True).assign(severity=Severity.ERROR.value)
+    return _unread(pd.concat(found, ignore_index=True))
+
+
+def _unread(found: pd.DataFrame) -> pd.DataFrame:
+    errors = found.assign(severity=Severity.ERROR.value)
     return errors.reindex(columns=list(FINDING_COLUMNS)).astype(FINDING_COLUMNS)
 
 

@@ -159,6 +159,8 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
     held = known_rows(known).select("ProductId", "PicName", "state")
     batch = to_polars(plan.batch, ["OperationType", "ProductId", "PicName"])
     deletes = batch.filter(pl.col("OperationType") == Operation.DELETE.value)
+    if not deletes.height:
+        return BlastRadius(images=0, products=0, held=held.height, threshold=threshold)
     whole = deletes.filter(pl.col("PicName").is_null()).select("ProductId")
     lost = pl.concat(
         [

@@ -12,7 +12,7 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
 from imgprep.plan.batch_folder import read_about
-from imgprep.plan.compare import gallery_digest
+from imgprep.plan.compare import gallery_digest, known_in_part
 from imgprep.ship.checks import read_checks, saved_checks
 from imgprep.ship.dump import export_moment, own_dump
 from imgprep.ship.gallery import gallery_state, reached, runs_of
@@ -55,7 +55,8 @@ def change_since(folder: Path, settings: Settings, runs: Path, *, beside: Collec
     used = dump if dump is not None and (is_newer or dump.name == basis.get("dump")) else None
     then = basis.get("checks") or []
     used_checks = [file for file in checks if file in newer_checks or file.name in then]
-    if basis.get("digest") == gallery_digest(gallery_state(others, dump=used, checks=used_checks)):
+    known = known_in_part(gallery_state(others, dump=used, checks=used_checks), basis)
+    if basis.get("digest") == gallery_digest(known):
         return None
     by = [f"run {run.id}" for run in newer[-_NAMED:]] + ([f"the export {dump.name}"] if dump and is_newer else [])
     by += [f"the check {file.name}" for file in newer_checks[-_NAMED:]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, tier_of
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, settings_of, tier_of
 from imgprep.cli.output import ExitCode, escaped, say_findings, show
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
@@ -260,12 +260,72 @@ def _baseline(
 
 
 def build(options: Namespace) -> int:
+    if _in_parts(options):
+        return _build_parts(options)
     code, built = _build(options, *_inputs(options))
     images = set(built.plan.batch["PicName"].dropna()) & set(built.facts["PicName"])  # not those of excluded rows
     content = f"{counted(len(built.plan.batch), 'line')}, {counted(len(images), 'image')}"
     following = f"Next: imgprep upload {built.folder}" if len(built.plan.batch) else "There is nothing to send"
     print(escaped(f"{built.folder}: {content}. {following}"), file=sys.stderr)
     return code
+
+
+def _in_parts(options: Namespace) -> bool:
+    """Return whether to build in parts: as asked, or because an export without images is large."""
+    from imgprep.load.parts import count_rows
+    from imgprep.plan.parts import PARTS_FROM
+
+    settings = settings_of(options)
+    options.catalogue = options.catalogue or settings.catalogue
+    rows = count_rows(options.catalogue) if options.catalogue and options.parts is None else None
+    if rows is not None and rows >= PARTS_FROM:
+        about = f"{options.catalogue}: about {rows:,} rows"
+        if options.images or settings.images:
+            note = "are read whole, which takes about 0.7 GB of memory per million; --parts takes 1 GB, without images"
+            print(escaped(f"{about} {note}"), file=sys.stderr)
+        else:
+            print(escaped(f"{about} are built in parts (--parts)"), file=sys.stderr)
+            options.parts = 0
+    if options.facts and options.parts is None:
+        raise ConfigError("--facts: is for --parts; without it, the images themselves are inspected (--images)")
+    return options.parts is not None
+
+
+def _build_parts(options: Namespace) -> int:
+    from imgprep.look.rules.book import summary
+    from imgprep.plan.build import Rules
+    from imgprep.plan.model import left_note
+    from imgprep.plan.parts import build_parts
+
+    settings = settings_of(options)
+    reading = {name: getattr(options, name) or value for name, value in settings.reading.items()}
+    whole = {"--images": options.images, "--keep-refused": options.keep_refused, "--near-names": options.near_names}
+    whole |= {"--last": options.last}
+    if given := [name for name, value in whole.items() if value]:
+        raise ConfigError(f"{given[0]}: needs the whole export, so it does not go with --parts; leave one of them out")
+    built = build_parts(
+        options.catalogue,
+        options.out,
+        parts=options.parts or None,
+        rules=Rules(**settings.rules),
+        baseline=_baseline(options, settings, known_of(options.known, settings), None),
+        regions=regions_of(options, settings),
+        facts=options.facts,
+        **reading,
+    )
+    show(built.summary(), options.format)
+    if options.format == "table" and len(built.excluded):
+        print("\nExcluded:")
+        show(built.excluded.reset_index(), options.format)
+    if built.loss.images:
+        print(f"{built.loss}", file=sys.stderr)
+    if (note := left_note(built.left)) is not None:
+        print(f"{note}{'' if options.delete_missing else '; --delete-missing deletes them'}", file=sys.stderr)
+    content = f"{counted(len(built.folders), 'batch folder')} for {counted(built.rows, 'row')}"
+    images = "upload each with the folder of its images: ip.upload(part, images, settings)"
+    print(escaped(f"{built.folder}: {content}. Images were not copied; {images}"), file=sys.stderr)
+    table = summary(built.findings)
+    return ExitCode.FINDINGS if (table["severity"] == "error").any() else ExitCode.FINE
 
 
 def week(options: Namespace) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import polars as pl
 
@@ -76,58 +78,112 @@ def _add_and_product_delete(sheet: Sheet) -> pl.DataFrame:
 
 def _twins(sheet: Sheet) -> pl.DataFrame:
     """Return rows whose names differ only in case or Unicode form."""
+    names = sheet.rows.select("_i", "name")
+    kinds = twin_names(sheet.odd["PicName"], names) if sheet.beyond is None else sheet.beyond.twins
+    return names.join(kinds, on="name", how="inner", maintain_order="left").select("_i", "other")
+
+
+def folded() -> pl.Expr:
+    """Return an expression for an image's name without differences in case and Unicode form."""
+    return pl.col("name").str.normalize("NFC").str.to_lowercase()
+
+
+def twin_names(odd: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """Return each ``name`` that has twins, and one of them as ``other``; `odd` are the rows whose name is not plain."""
     # At least one name of such a pair differs from its folded form, and so is not plain.
-    folded = pl.col("name").str.normalize("NFC").str.to_lowercase().alias("_folded")
-    unfolded = sheet.odd["PicName"].filter(pl.col("name").is_not_null()).select("name", folded)
+    unfolded = odd.filter(pl.col("name").is_not_null()).select("name", folded().alias("_folded"))
     unfolded = unfolded.filter(pl.col("name") != pl.col("_folded")).unique()
     if not unfolded.height:
-        return _NONE
-    names = sheet.rows.select("_i", "name")
+        return unfolded.select("name", other="_folded")
     same = names.select("name").join(unfolded.select(name="_folded"), on="name", how="semi").unique()
     kinds = pl.concat([unfolded, same.with_columns(_folded="name")]).unique().sort("name")
     kinds = kinds.filter(pl.len().over("_folded") > 1)
     first, last = pl.col("name").first().over("_folded"), pl.col("name").last().over("_folded")
-    kinds = kinds.select("name", pl.when(pl.col("name") == first).then(last).otherwise(first).alias("other"))
-    return names.join(kinds, on="name", how="inner", maintain_order="left").select("_i", "other")
+    return kinds.select("name", pl.when(pl.col("name") == first).then(last).otherwise(first).alias("other"))
+
+
+#: Equal regions on equal sizes count as one piece of evidence, so a batch with one region for all is quick to judge.
+_KIND = ["region", "width", "height"]
+_SPEAKS = _IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null()
+
+
+def settling_regions(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the distinct regions, with the size of their image, that are impossible in the wire order."""
+    x1, y1, x2, y2, width, height = (pl.col(name) for name in (*EDGES, "width", "height"))
+    impossible = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
+    return rows.filter(_SPEAKS & impossible.fill_null((x1 >= x2) | (y1 >= y2))).select(_KIND).unique()
+
+
+def region_kinds(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the distinct regions of ADDs that are not drawn, with the size of their image."""
+    return rows.filter(_SPEAKS).select(_KIND).unique(maintain_order=True)
+
+
+def judged_regions(kinds: pl.DataFrame) -> pd.DataFrame:
+    """Return distinct regions as `detect_swapped_regions` judges them; ``PicName`` is a kind's place."""
+    keys = [str(place) for place in range(kinds.height)]
+    facts = pd.DataFrame({"PicName": keys, "width": kinds["width"].to_list(), "height": kinds["height"].to_list()})
+    return detect_swapped_regions(
+        pd.DataFrame({"PicName": keys, "Region": kinds["region"].to_list()}),
+        facts.astype({"width": "Int64", "height": "Int64"}),
+    )
+
+
+def settled_regions(verdict: Any) -> tuple[int, int] | None:
+    """Return how many distinct regions are possible in the swapped order only, and in one only; None if not swapped."""
+    if verdict["verdict"] != "swapped" or verdict["settled_swapped"] < MIN_DECIDED:
+        return None
+    return int(verdict["settled_swapped"]), int(verdict["settled_swapped"] + verdict["settled_right"])
 
 
 def _swapped(sheet: Sheet) -> pl.DataFrame:
     """Return rows with valid regions in a batch that was probably written as x1,y1,x2,y2."""
-    speaks = _IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null()
-    x1, y1, x2, y2, width, height = (pl.col(name) for name in (*EDGES, "width", "height"))
-    impossible = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
-    settling = speaks & impossible.fill_null((x1 >= x2) | (y1 >= y2))
-    # Equal regions on equal sizes count as one piece of evidence, so a batch with one region for all is quick to judge.
-    kind = ["region", "width", "height"]
-    if sheet.rows.filter(settling).select(kind).n_unique() < MIN_DECIDED:
+    if sheet.beyond is not None and sheet.beyond.settled is None:
+        return _NONE
+    if sheet.beyond is None and settling_regions(sheet.rows).height < MIN_DECIDED:
         return _NONE  # too few settle the order, as in almost every batch
-    known = sheet.rows.select("_i", "op", "subject", *kind).filter(speaks)
-    kinds = known.select(kind).unique(maintain_order=True).with_row_index("kind")
-    keys = kinds["kind"].cast(pl.String).to_list()
-    facts = pd.DataFrame({"PicName": keys, "width": kinds["width"].to_list(), "height": kinds["height"].to_list()})
-    judged = detect_swapped_regions(
-        pd.DataFrame({"PicName": keys, "Region": kinds["region"].to_list()}),
-        facts.astype({"width": "Int64", "height": "Int64"}),
-    )
-    verdict = judged.attrs["verdict"].iloc[0]
-    if verdict["verdict"] != "swapped" or verdict["settled_swapped"] < MIN_DECIDED:
+    kinds = region_kinds(sheet.rows)
+    judged = judged_regions(kinds)
+    settled = sheet.beyond.settled if sheet.beyond else settled_regions(judged.attrs["verdict"].iloc[0])
+    if settled is None:
         return _NONE
     both = judged.loc[judged["impossible"].isna() & judged["impossible_swapped"].isna(), "PicName"].astype("int64")
-    doubtful = kinds.filter(pl.col("kind").is_in(both.to_list()))
-    found = known.join(doubtful, on=["region", "width", "height"], how="semi", nulls_equal=True, maintain_order="left")
-    settled = verdict["settled_swapped"], verdict["settled_swapped"] + verdict["settled_right"]
+    known = sheet.rows.select("_i", "op", "subject", *_KIND).filter(_SPEAKS)
+    doubtful = kinds.filter(pl.int_range(pl.len()).is_in(both.to_list()))
+    found = known.join(doubtful, on=_KIND, how="semi", nulls_equal=True, maintain_order="left")
     return found.select("_i", pl.lit(f"{settled[0]} of {settled[1]}").alias("other"))
 
 
-def _placeholders(sheet: Sheet) -> pl.DataFrame:
-    rows = sheet.rows.filter(_IS_ADD & pl.col("i_digest").is_not_null())
+def pictured(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that add an image whose digest is known."""
+    return rows.filter(_IS_ADD & pl.col("i_digest").is_not_null())
+
+
+def count_products(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return each image's digest and its number of ``products``; `rows` are those of `pictured`."""
+    return rows.group_by("i_digest").agg(pl.col("ProductId").n_unique().alias("products"))
+
+
+def shared_images(rows: pl.DataFrame, many: pl.DataFrame) -> pl.DataFrame:
+    """Add to the images in `many` the ``ids`` of their products and the ``first`` row; `rows` are in order."""
     ids = pl.col("ProductId").drop_nulls().unique(maintain_order=True)
-    digests = rows.group_by("i_digest").agg(pl.col("ProductId").n_unique().alias("products"), ids.alias("ids"))
-    many = digests.filter(pl.col("products") >= sheet.limits["placeholder_products"])
+    found = rows.join(many.select("i_digest"), on="i_digest", how="semi", maintain_order="left")
+    found = found.group_by("i_digest").agg(ids.alias("ids"), pl.col("row").first().alias("first"))
+    return many.join(found, on="i_digest", how="left")
+
+
+def _placeholders(sheet: Sheet) -> pl.DataFrame:
+    rows = pictured(sheet.rows)
+    if sheet.beyond is None:
+        many = count_products(rows).filter(pl.col("products") >= sheet.limits["placeholder_products"])
+        many = shared_images(rows, many) if many.height else many
+    else:
+        many = sheet.beyond.shared
     if not many.height:
         return _NONE
     found = rows.join(many, on="i_digest", how="inner", maintain_order="left")
-    return found.select("_i", other=pl.col("products").cast(pl.String), ids=pl.col("ids").list.join(", "))
+    first = pl.col("row") == pl.col("first") if sheet.beyond else pl.lit(value=True)
+    return found.select("_i", other=pl.col("products").cast(pl.String), ids=pl.col("ids").list.join(", "), first=first)
 
 
 def _shared_numbers(sheet: Sheet) -> tuple[int, str]:

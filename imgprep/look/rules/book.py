@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ from imgprep.core.frames import attach, returns_table, to_pandas, to_polars
 from imgprep.core.language import Texts
 from imgprep.look.rules import batch, fields, images, regions
 from imgprep.look.rules.limits import limits_for, service_type, unknown
-from imgprep.look.rules.rule import Rule, plain, row_label, run_rules
+from imgprep.look.rules.rule import Rule, note_of_rows, plain, row_label, run_rules
 from imgprep.look.rules.sheet import Sheet, make_sheet
 from imgprep.meta.rules import META_RULES
 
@@ -109,11 +109,40 @@ def check_sheet(
 ) -> pd.DataFrame:
     """Return the findings for a sheet, as `check` does; for callers that also plan from the sheet."""
     found, ran = run_rules(sheet.of_wanted(), RULES, severities_for(sheet.service, severity))
-    if measured:
-        own = pl.when(pl.col("rule").is_in(list(measured))).then(pl.lit(Basis.MEASURED.value)).otherwise("basis")
-        found = found.with_columns(own.alias("basis"))
-    table = pd.DataFrame(ran).astype({"rule": "str", "rows": "Int64", "findings": "Int64", "why": "str"})
-    return attach(to_pandas(found), ran=table)
+    return attach(to_pandas(_measured(found, measured)), ran=pd.DataFrame(ran).astype(_RAN))
+
+
+_RAN = {"rule": "str", "rows": "Int64", "findings": "Int64", "why": "str"}
+
+
+def _measured(found: pl.DataFrame, rules: Collection[str]) -> pl.DataFrame:
+    own = pl.when(pl.col("rule").is_in(list(rules))).then(pl.lit(Basis.MEASURED.value)).otherwise("basis")
+    return found.with_columns(own.alias("basis")) if rules else found
+
+
+def merge_findings(
+    parts: Iterable[pd.DataFrame], ran: Sequence[pd.DataFrame], info_rows: float, measured: Collection[str] = ()
+) -> Iterator[pd.DataFrame]:
+    """Yield the findings of a catalogue from those of its parts, in which other counts of rows fold into one."""
+    total = merge_ran(ran).set_index("rule")["findings"].to_dict()
+    notes, folded = set[str](), set[str]()
+    for findings in parts:
+        many = findings["severity"].eq(Severity.INFO) & findings["rule"].map(total).gt(info_rows).fillna(False)
+        for rule in RULES:
+            if rule.note is None and rule.id not in folded and (many & findings["rule"].eq(rule.id)).any():
+                folded.add(rule.id)
+                yield to_pandas(_measured(note_of_rows(rule, int(total[rule.id])), measured))
+        known = findings["rule"].isin(notes)  # a note on the whole catalogue is in each part
+        notes |= set(findings.loc[findings["rule"].isin(_NOTES), "rule"])
+        yield findings[~(known | (many & ~findings["rule"].isin(_NOTES)))]
+
+
+def merge_ran(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return what ran on a catalogue, from what ran on each of its parts; a note on the whole counts once."""
+    ran = pd.concat(parts, ignore_index=True)
+    found = ran.groupby("rule", sort=False).agg({"rows": "sum", "findings": "sum", "why": "first"}).reset_index()
+    once = ran.groupby("rule", sort=False)["findings"].max().reset_index(drop=True)
+    return found.assign(findings=found["findings"].mask(found["rule"].isin(_NOTES), once)).astype(_RAN)
 
 
 def unwritable(sheet: Sheet) -> pl.Expr:

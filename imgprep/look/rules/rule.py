@@ -67,8 +67,9 @@ class Rule:
         if not self.basis:
             object.__setattr__(self, "basis", _BASIS.get(self.source, Basis.DOCUMENTED))
         if not self.message:
-            start = f'{self.field} "{{{self.field}}}" ' if self.what.startswith(f"{self.field} ") else ""
-            object.__setattr__(self, "message", start + self.what.removeprefix(f"{self.field} "))
+            named, rest = self.what.startswith(f"{self.field} "), self.what.removeprefix(f"{self.field} ")
+            quoted = named and not rest.startswith("is missing")  # there is no value to quote then
+            object.__setattr__(self, "message", f'{self.field} "{{{self.field}}}" {rest}' if quoted else self.what)
 
     @property
     def parts(self) -> tuple[Rule, ...]:
@@ -115,8 +116,9 @@ def run_rules(
             count = sum(rows.height for _, rows in failing)
             if rule.per and count and severity != Severity.ERROR:
                 failing = [(part, rows.unique(rule.per, keep="first", maintain_order=True)) for part, rows in failing]
+                failing = [(part, rows.filter("first") if "first" in rows.columns else rows) for part, rows in failing]
             if severity == Severity.INFO and count > sheet.limits["info_rows"]:
-                parts.append(_note(rule, severity, f"{counted(count, 'row')}: {rule.what}", place))
+                parts.append(_note(rule, severity, _many_rows(rule, count), place))
             else:
                 parts += [_findings(part, sheet, rows, severity, place) for part, rows in failing if rows.height]
         rows = 0 if why else sheet.counts[rule.scope]
@@ -125,6 +127,10 @@ def run_rules(
         return pl.DataFrame(schema=_SCHEMA), ran
     found = pl.concat(parts).sort("_i", "_place", maintain_order=True)
     return found.select(_SCHEMA.keys()), ran
+
+
+def _many_rows(rule: Rule, count: int) -> str:
+    return f"{counted(count, 'row')}: {rule.what}"
 
 
 _SCHEMA: dict[str, pl.DataType] = {
@@ -187,6 +193,11 @@ def _near_file() -> pl.Expr:
     one = pl.concat_str(pl.lit('; "'), quoted, pl.lit('" exists and differs in '), "f_how")
     several = pl.concat_str(pl.lit("; it may be "), others)
     return pl.when(pl.col("f_file").is_not_null()).then(one).otherwise(several).fill_null("")
+
+
+def note_of_rows(rule: Rule, count: int) -> pl.DataFrame:
+    """Return the one finding of severity info that stands for many rows."""
+    return _note(rule, Severity.INFO, _many_rows(rule, count), 0).select(_SCHEMA.keys())
 
 
 def _note(rule: Rule, severity: str, message: str, place: int) -> pl.DataFrame:

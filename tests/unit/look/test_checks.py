@@ -543,6 +543,12 @@ def test_fixes_are_mechanical_logged_and_taken_back():
         undo_fixes(shop, log)
 
 
+def test_a_missing_value_is_not_quoted():
+    messages = check(rows({"ProductId": None, "PicName": "a.jpg", "CategoryId": None}))["message"].tolist()
+    assert "ProductId is missing; every line needs one" in messages
+    assert "CategoryId is missing: the service predicts one from the image" in messages
+
+
 def test_an_export_with_its_own_column_line_is_checked_and_fixed_by_row():
     shop = rows({"PicName": "/a.jpg"}, {"PicName": "b.jpg"}).assign(line=["Outlet", "7"])
     found = check(shop)
