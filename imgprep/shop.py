@@ -545,6 +545,8 @@ class Project:
         if runs and not own:
             _log.warning("no run was sent to %s; these are runs of %s", self.settings.gallery, runs[-1].gallery)
             own = runs_of(runs, runs[-1].sent_to)
+        for run in own:
+            run.images = self.settings.images
         return Runs(own)
 
     def trace(self, product_id: str, *, ask: bool = False) -> Trace:

@@ -95,6 +95,8 @@ class Run:
     ----------
     folder : Path
         The run folder.
+    images : Path, OssRoot or None
+        Where the shop's images are, for pages that show them; known from the settings, or from `Project.runs`.
 
     Raises
     ------
@@ -111,6 +113,7 @@ class Run:
     def __init__(self, folder: str | os.PathLike[str], settings: Settings | None = None) -> None:
         self.folder = Path(folder)
         self._settings = settings
+        self.images = None if settings is None else settings.images
         self._about = _read_run(self.folder)
 
     def __repr__(self) -> str:
@@ -382,10 +385,10 @@ class Run:
         return plan_retry(self, now)
 
     def report(self, path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None) -> Path:
-        """Write the report page; `images` is the folder of the images of failed lines. See `write_report`."""
+        """Write the report page, with failed images from `images` (default: the shop's). See `write_report`."""
         from imgprep.show.report_page import write_report  # noqa: PLC0415  a room to the right
 
-        return write_report(self, Path(path), images=None if images is None else Path(images))
+        return write_report(self, Path(path), images=self.images if images is None else images)
 
     def check_tables(self) -> None:
         """Read every table once; raise ConfigError if one is broken."""
@@ -704,7 +707,7 @@ class Run:
 
     def use_settings(self, settings: Settings) -> None:
         """Use these settings, which have the credentials, from now on."""
-        self._settings = settings
+        self._settings, self.images = settings, settings.images
 
     def _table(self, name: str) -> pd.DataFrame:
         frame = read_table(self.folder, name)

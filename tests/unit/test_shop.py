@@ -102,7 +102,8 @@ def test_a_project_fills_in_its_paths_rules_and_runs(tmp_path, monkeypatch):
     run = shop.rehearse(built, progress=False)
     assert run.ended and run.is_sandbox and [each.id for each in shop.runs()] == [run.id]
     assert run.retry().rest.equals(ip.plan_retry(run).rest)
-    assert run.report(tmp_path / "page.html", images=shop.images).read_text(encoding="utf-8").startswith("<!doctype")
+    assert run.report(tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype")
+    assert run.images == shop.runs()[0].images == shop.images
     assert shop.known()["state"].eq("held").all()
     assert shop.plan(catalogue, progress=False).batch.empty, "the rehearsed gallery holds it already"
     assert "holds" in shop.trace(str(catalogue["ProductId"].iloc[0])).answer

@@ -175,12 +175,10 @@ def _runs_folder(options: Namespace, settings: Settings) -> Path:
 
 
 def report(options: Namespace) -> int:
-    from imgprep.images.storage import exists
     from imgprep.outcomes.retry import failed_lines
     from imgprep.outcomes.tallies import tally_causes
     from imgprep.ship.run import open_run
     from imgprep.show.export import export_table
-    from imgprep.show.report_page import write_report
 
     require_ours(options.html)
     require_ours(options.failed)
@@ -204,8 +202,7 @@ def report(options: Namespace) -> int:
     if len(causes) and options.format == "table":
         show(causes, options.format)
     if options.html:
-        own = settings.images if exists(settings.images) else None
-        write_report(runs[0], options.html, images=options.images or own)
+        runs[0].report(options.html, images=options.images)
         print(f"page: {options.html}", file=sys.stderr)
     if options.failed:
         print(f"failed and unknown lines: {export_table(failed_lines(runs), options.failed)}", file=sys.stderr)
