@@ -110,14 +110,14 @@ def read(folder: Path, lines: int, turns: int) -> None:
 
 
 def forms(folder: Path, lines: int, turns: int) -> None:
-    """Read a tenth of the entries as CSV, and a hundredth as sentences: the parser looks for names in those."""
+    """Read a tenth of the entries as CSV, and as sentences, in which the parser looks for names."""
     from imgprep.ship.report.match import read_report
 
     frame = pl.read_ndjson(folder / "report.jsonl")
     sentences = frame.select(pl.format("{} {}: {} {}", "ProductId", "PicName", "Code", "Message"))
     for name, part, options in (
         ("CSV", frame.head(lines // 10), {}),
-        ("sentences", sentences.head(max(1, lines // 100)), {"include_header": False, "quote_style": "never"}),
+        ("sentences", sentences.head(lines // 10), {"include_header": False, "quote_style": "never"}),
     ):
         path, batch = folder / f"report.{name}", make_batch(part.height)
         part.write_csv(path, **options)

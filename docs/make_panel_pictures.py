@@ -12,8 +12,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import imgprep
@@ -25,19 +23,18 @@ WIDTHS = (1280, 700)
 #: Height of the page, which the longest panel needs at the smaller width.
 HIGH = 2600
 #: Pictures that the documentation shows; the others are only to be looked at.
-CHOSEN = {
+CHOSEN = (
     "annotator-light-1280",
-    "annotator-dark-700",
     "annotator-grid-dark-1280",
     "annotator-empty-light-700",
     "findings-light-1280",
-    "findings-dark-700",
     "match-dark-1280",
     "mapping-light-1280",
     "causes-dark-1280",
     "causes-light-700",
-    "run-dark-700",
-}
+    "run-processing-light-1280",
+    "run-dark-1280",
+)
 SETUP = """
 import imgprep as ip
 from imgprep.demo.notebook_inputs import practice_regions
@@ -115,13 +112,12 @@ def photograph(folder: Path) -> None:
 
 
 def keep(pictures: Path) -> None:
-    """Copy the chosen pictures to the documentation, with a palette, which takes a third of the space."""
-    for name in sorted(CHOSEN):
-        with Image.open(pictures / f"{name}.png") as image:
-            image.convert("RGB").quantize(128).save(IMAGES / f"panel-{name}.png", optimize=True)
+    """Copy the chosen pictures to the documentation; a palette would lose the colours of boxes."""
+    for name in CHOSEN:
+        shutil.copyfile(pictures / f"{name}.png", IMAGES / f"panel-{name}.png")
 
 
 if __name__ == "__main__":
     work = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
     photograph(work)
-    # keep(work / "pictures")
+    keep(work / "pictures")

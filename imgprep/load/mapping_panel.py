@@ -221,7 +221,7 @@ class MappingPanel:
             control = self._template if field == _TEXT else self._chosen[field]
             controls = [control, *([self._scales[field]] if field in self._scales else [])]
             text = BY_NAME[field].meaning
-            meaning = widgets.Label(text, tooltip=text, layout={"flex": "1 1 0", "min_width": "0"})
+            meaning = widgets.HTML(_html("aside", text=text), layout={"flex": "1 1 0", "min_width": "0"})
             rows.append(widgets.HBox([*controls, *([meaning] if field != _TEXT else [])]))
         head = _html("head", file=file, rows=counted(len(full), "row"), preset=self._preset, why=why)
         wide = _scrolling([self._preview, self._message], "0 0 auto")

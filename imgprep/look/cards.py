@@ -10,6 +10,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import shown
 from imgprep.images.thumbnails import Thumb
 
@@ -59,8 +60,9 @@ class Pager:
     """Page buttons; `show` is called to display the new page."""
 
     def __init__(self, show: Callable[[], None]) -> None:
+        t = texts(display_language())
         self._page, self._show = 0, show
-        self.back, self.next = button("‹", "previous page", "36px"), button("›", "next page", "36px")
+        self.back, self.next = button("‹", t("previous page"), "36px"), button("›", t("next page"), "36px")
         self.back.on_click(lambda _: self._turn(-1))
         self.next.on_click(lambda _: self._turn(1))
 
@@ -70,7 +72,8 @@ class Pager:
         self._page = 0 if first else min(max(0, self._page), pages - 1)
         self.back.disabled, self.next.disabled = self._page == 0, self._page == pages - 1
         part = items[self._page * per_page : (self._page + 1) * per_page]
-        return part, f"page {self._page + 1:,} of {pages:,}"
+        t = texts(display_language())
+        return part, t("page {page} of {pages}", page=f"{self._page + 1:,}", pages=f"{pages:,}")
 
     def _turn(self, by: int) -> None:
         self._page += by

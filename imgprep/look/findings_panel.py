@@ -17,6 +17,7 @@ import traitlets
 from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.findings import Severity
 from imgprep.core.frames import records, returns_table
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import counted, shown
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
@@ -44,6 +45,7 @@ class RuleList(anywidget.AnyWidget):
 
     _esm = Path(__file__).parent / "rule_list.mjs"
     _css = Path(__file__).parent / "cards.css"
+    every = traitlets.Unicode("all rules").tag(sync=True)  #: the text for all of them
     groups = traitlets.List(traitlets.Dict()).tag(sync=True)
     value = traitlets.Unicode("").tag(sync=True)  #: the chosen rule; "" for all
 
@@ -53,7 +55,7 @@ class RuleList(anywidget.AnyWidget):
     def still_part(self) -> dict[str, Any]:
         """Return the rules for a static picture; see `imgprep.show.still`."""
         total = sum(group["count"] for group in self.groups)
-        lines = [("all rules", total, "")] + [(rule, n, rule) for group in self.groups for rule, n, _ in group["rules"]]
+        lines = [(self.every, total, "")] + [(rule, n, rule) for group in self.groups for rule, n, _ in group["rules"]]
         labels = [{"text": f"{text} · {n:,}", "chosen": value == self.value} for text, n, value in lines]
         return {"kind": "list", "labels": labels[:LISTED], "left": len(labels[LISTED:])}
 
@@ -118,6 +120,7 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         self._thumbs: OrderedDict[int, Thumb] = OrderedDict()
         # Messages from the browser may arrive on a different thread from the running cell.
         self._lock = threading.RLock()
+        self._t = texts(display_language())
         self._make()
         layout = ipywidgets.Layout(flex_flow="row wrap")
         super().__init__([self._bar, ipywidgets.HBox([self._rules, self._middle, self._opened], layout=layout)])
@@ -211,27 +214,29 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             self._refresh()
 
     def _make(self) -> None:
-        layout = ipywidgets.Layout
+        layout, t = ipywidgets.Layout, self._t
         rules = self._findings[["rule", "severity"]].dropna().drop_duplicates("rule")
         self._severities = dict(zip(rules["rule"], rules["severity"], strict=True))
-        self._rules = RuleList(layout=layout(flex="1 1 190px", max_height="680px", overflow="auto"))
+        self._rules = RuleList(
+            every=t("all rules"), layout=layout(flex="1 1 190px", max_height="680px", overflow="auto")
+        )
         self._severity = ipywidgets.Dropdown(
-            options=[("every severity", ""), *((each.value, each.value) for each in Severity)],
+            options=[(t("every severity"), ""), *((t(each.value), each.value) for each in Severity)],
             layout=layout(width="130px"),
         )
         self._text = ipywidgets.Text(
-            placeholder="product, image, message …", continuous_update=False, layout=layout(width="190px")
+            placeholder=t("product, image, message …"), continuous_update=False, layout=layout(width="190px")
         )
         self._pager = Pager(self._refresh)
-        self._unfilter = button("clear filters", "show every finding", "100px")
-        self._all = button("tick all shown", "tick every finding shown", "110px")
-        self._none = button("untick", "remove every tick", "70px")
-        self._preview = button("preview fixes", "what apply_fixes would change for the ticked findings", "110px")
+        self._unfilter = button(t("clear filters"), t("show every finding"), "100px")
+        self._all = button(t("tick all shown"), t("tick every finding shown"), "110px")
+        self._none = button(t("untick"), t("remove every tick"), "70px")
+        self._preview = button(t("preview fixes"), t("what apply_fixes would change for the ticked findings"), "110px")
         self._status = ipywidgets.HTML()
         filters = [self._severity, self._text, self._unfilter]
         ticks = [self._all, self._none, self._preview, self._pager.back, self._pager.next, self._status]
         self._bar = ipywidgets.HBox([*filters, *ticks], layout=layout(align_items="center", flex_flow="row wrap"))
-        self._grid = CardGrid(empty="No findings match. “clear filters” shows all of them.")
+        self._grid = CardGrid(empty=t("No findings match. “clear filters” shows all of them."))
         # No taller than a screen, so that the opened image stays beside the cards.
         self._middle = ipywidgets.Box(
             [self._grid],
@@ -276,9 +281,11 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             counts[self._severities[rule], rule] = 0
         groups = []
         for severity, label in _GROUPS.items():
-            own = [(rule, n, _WHAT.get(rule, "")) for (kind, rule), n in counts.items() if kind == severity]
+            own = [(rule, n, self._t(_WHAT.get(rule, ""))) for (kind, rule), n in counts.items() if kind == severity]
             if own:
-                groups.append({"severity": severity, "label": label, "count": sum(n for _, n, _ in own), "rules": own})
+                groups.append(
+                    {"severity": severity, "label": self._t(label), "count": sum(n for _, n, _ in own), "rules": own}
+                )
         return groups
 
     def _preview_fixes(self) -> None:
@@ -298,17 +305,20 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             cards = [self._card(place) for place in places]
             self._grid.show(cards, ticked=[place for place in places if place in self._ticked])
             self._show_status()
-            self._opened.show(Thumb(), template("details.html").render(fields=[], hint="Click an image to open it."))
+            self._opened.show(
+                Thumb(), template("details.html").render(fields=[], hint=self._t("Click an image to open it."))
+            )
 
     def _show_status(self) -> None:
-        ticked = f", {len(self._ticked):,} ticked" if self._ticked else ""
-        counts = f"{len(self._shown):,} of {len(self._findings):,} findings{ticked}"
+        t, number = self._t, f"{len(self._ticked):,}"
+        counts = t("{shown} of {total} findings", shown=f"{len(self._shown):,}", total=f"{len(self._findings):,}")
+        counts += t(", {count} ticked", count=number) if self._ticked else ""
         self._status.value = f"{counts} · {self._page_label}"
 
     def _card(self, place: int) -> dict[str, Any]:
         record = self._findings.iloc[place]
-        row = f" · row {record['row']}" if not pd.isna(record["row"]) else ""
-        title = f"{shown(record['ProductId'], 40) or '(no product)'}{row}"
+        row = "" if pd.isna(record["row"]) else " · " + self._t("row {row}", row=record["row"])
+        title = f"{shown(record['ProductId'], 40) or self._t('(no product)')}{row}"
         note = record["message"] if self._rules.value else f"{record['rule']}: {shown(record['message'])}"
         severity = str(record["severity"])
         return card(place, name=record["PicName"], title=title, note=note, thumb=self._thumb(place), severity=severity)
@@ -323,9 +333,9 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
     def _read(self, place: int, side: int) -> Thumb:
         record = self._findings.iloc[place].to_dict()
         if not isinstance(record["PicName"], str):
-            return Thumb(why="no image is given")
+            return Thumb(why=self._t("no image is given"))
         if self._source is None:
-            return Thumb(why="no image folder was given")
+            return Thumb(why=self._t("no image folder was given"))
         return thumb_of(record["PicName"], self._source, side=side, region=self._drawn.of_finding(record))
 
     def _ticks_changed(self, change: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import ipywidgets
 import pandas as pd
 
 from imgprep.core.errors import CatalogueError
+from imgprep.core.language import display_language, texts
 from imgprep.core.text import shown
 from imgprep.images.found import Source
 from imgprep.images.storage import open_source
@@ -80,6 +81,7 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
         self._before: list[tuple[str, dict[str, Any]]] = []
         self._file: str | None = None
         self._lock = threading.RLock()
+        self._t = texts(display_language())
         self._make()
         super().__init__([self._bar, self._body])
         self._refresh()
@@ -120,19 +122,19 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
         self._refresh()
 
     def _make(self) -> None:
-        layout = ipywidgets.Layout
-        self._files = CardGrid(ticks=False, side=110, empty="Every file is decided.")
-        self._offers = CardGrid(ticks=False, side=110, empty="No candidate; search for the product.")
+        layout, t = ipywidgets.Layout, self._t
+        self._files = CardGrid(ticks=False, side=110, empty=t("Every file is decided."))
+        self._offers = CardGrid(ticks=False, side=110, empty=t("No candidate; search for the product."))
         self._pager = Pager(self._refresh)
         self._status = ipywidgets.HTML()
-        self._undo = button("undo", "undo the last decision", "70px")
+        self._undo = button(t("undo"), t("undo the last decision"), "70px")
         self._bar = ipywidgets.HBox(
             [self._pager.back, self._pager.next, self._undo, self._status],
             layout=layout(align_items="center", flex_flow="row wrap"),
         )
         self._opened = OpenedPicture(layout(flex="1 1 200px", min_width="0", padding="0 10px"))
-        self._search = ipywidgets.Text(placeholder="ProductId or title …", continuous_update=False)
-        self._none = button("belongs to no product", "set this file aside", "175px")
+        self._search = ipywidgets.Text(placeholder=t("ProductId or title …"), continuous_update=False)
+        self._none = button(t("belongs to no product"), t("set this file aside"), "175px")
         self._search.layout = layout(flex="1 1 120px", min_width="0", width="auto")
         search = ipywidgets.HBox([self._search, self._none], layout=layout(flex_flow="row wrap"))
         choice = ipywidgets.VBox([search, self._offers], layout=layout(flex="1 1 260px", min_width="0"))
@@ -161,7 +163,8 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
                 card(at, name=file, title=state, note="", thumb=thumb_of(file, self._source, side=self._files.side))
                 for at, (file, state) in enumerate(part[["file", "state"]].itertuples(index=False, name=None))
             )
-            self._status.value = f"{len(waiting):,} of {len(self.matches):,} files to decide · {page}"
+            counts = {"waiting": f"{len(waiting):,}", "total": f"{len(self.matches):,}"}
+            self._status.value = self._t("{waiting} of {total} files to decide", **counts) + f" · {page}"
             self._undo.disabled = not self._before
             self._file = None
             if self._shown:
@@ -196,7 +199,7 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
 
     def _product_card(self, at: int, product: str) -> dict[str, Any]:
         thumb = self._pictured(product)
-        return card(at, name=product, title=self._titled(product), note="choose this one", thumb=thumb)
+        return card(at, name=product, title=self._titled(product), note=self._t("choose this one"), thumb=thumb)
 
     def _found(self, text: str) -> list[str]:
         ids = self._products.index.to_series()
@@ -212,7 +215,7 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
     def _pictured(self, product: str) -> Thumb:
         name = self._products.loc[product].get("PicName")
         if self._earlier is None or not isinstance(name, str):
-            return Thumb(why="no earlier image")
+            return Thumb(why=self._t("no earlier image"))
         return thumb_of(name, self._earlier, side=self._offers.side)
 
     def _take_offer(self, change: dict[str, Any]) -> None:

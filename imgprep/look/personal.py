@@ -6,6 +6,7 @@ and about the exposure does not count.
 
 from __future__ import annotations
 
+import io
 import re
 
 from PIL import Image
@@ -18,7 +19,6 @@ from imgprep.images.formats import (
     exif_value,
     png_texts,
     raw_profile,
-    sole_exif,
 )
 
 _EXIF_IFD = 0x8769
@@ -85,7 +85,8 @@ def _jpeg_is_personal(image: Image.Image, data: bytes) -> bool:
             return True
         if name == "APP13" and _is_personal(photoshop=segment):
             return True
-    return sole_exif(data) is not data  # a second EXIF segment is not read, so assume the worst
+    # A second EXIF segment, which `open_header` left out, is not read, so assume the worst.
+    return isinstance(opened := getattr(image, "fp", None), io.BytesIO) and opened.getbuffer().nbytes < len(data)
 
 
 def _png_is_personal(data: bytes) -> bool:

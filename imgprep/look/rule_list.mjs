@@ -24,7 +24,7 @@ function render({ model, el }) {
     const [groups, value] = [model.get("groups"), model.get("value")];
     const total = groups.reduce((sum, group) => sum + group.count, 0);
     const focused = root.contains(root.getRootNode().activeElement);
-    root.replaceChildren(entry("", "all rules", total, value === ""));
+    root.replaceChildren(entry("", model.get("every"), total, value === ""));
     for (const { severity, label, count, rules } of groups) {
       const group = element("div", "ipc-group");
       group.dataset.severity = severity;

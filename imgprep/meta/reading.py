@@ -272,13 +272,29 @@ def _read(block: bytes, frame: pl.DataFrame | None, state: _Reading) -> None:
         state.frames.append(fast)
         return
     loose = ~plain & _matching(texts, _ANY_ORDER)
-    found = _parsed(b"".join(lines.filter(loose)), loose).with_columns(numbers.filter(loose))
-    given = found.select(pl.sum_horizontal(pl.col(list(SCHEMA)).is_not_null().cast(pl.UInt32))).to_series()
-    once = given == texts.filter(loose).str.count_matches(_KEY)
-    found = found.filter(once).select("line", *SCHEMA)
+    found = _parsed(block if loose.all() else b"".join(lines.filter(loose)), loose)
+    found = found.with_columns(numbers.filter(loose)).filter(_has_each_once(found, texts.filter(loose)))
+    found = found.select("line", *SCHEMA)
+    if found.height == len(lines):
+        state.frames.append(found)
+        return
     left = ~(plain | numbers.is_in(found["line"].implode()))
     slow = _slow(lines.filter(left), numbers.filter(left), state)
     state.frames.append(pl.concat([fast, found, slow]).sort("line"))
+
+
+def _has_each_once(found: pl.DataFrame, texts: pl.Series) -> pl.Series:
+    """Return whether a line, whose `found` fields are all it has, repeats none of them."""
+    strings = [name for name, kind in SCHEMA.items() if kind == pl.String]
+    given, quoted = (
+        found.select(pl.sum_horizontal(pl.col(names).is_not_null().cast(pl.UInt32))).to_series()
+        for names in (list(SCHEMA), strings)
+    )
+    # Each field has a quoted name, and a string is quoted too; only escaped quotes make more of them.
+    once = texts.str.count_matches('"', literal=True) == 2 * (given + quoted)
+    rest = ~once
+    keys = texts.filter(rest).str.count_matches(_KEY)
+    return once.scatter(rest.arg_true(), given.filter(rest) == keys) if rest.any() else once
 
 
 def _attempt(block: bytes) -> tuple[bytes, pl.DataFrame | None]:

@@ -124,9 +124,10 @@ def wanted_items(
     for row in flat.iter_rows():
         origin = originals.origins.get(row[0])
         item = _item(prefix, None if origin else folder, *row)
-        guarded = originals.is_guarded(prefix, item.key)
-        item = item._replace(origin=origin, guarded=guarded)
-        items.append(item if origin is None else item._replace(bytes=origin.bytes))
+        if origin is not None:
+            item = item._replace(origin=origin, bytes=origin.bytes)
+        # Nearly no image is either, and a copy costs as much as its file's size.
+        items.append(item._replace(guarded=True) if originals.is_guarded(prefix, item.key) else item)
     return items
 
 

@@ -3,10 +3,12 @@
 import json
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imgprep.core.fields import FIELDS, INT32_MAX, INT32_MIN, INT_ATTRS, STR_ATTRS
+from imgprep.meta import reading
 from imgprep.meta.codec import dumps_meta, loads_meta
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -69,3 +71,34 @@ def test_a_cut_file_is_noticed(lines, data):
         return
     rules = set(loads_meta(made[:cut], strict=False)[1]["rule"])
     assert rules & {"meta-truncated", "meta-not-utf8"}
+
+
+PAIRS = st.sampled_from(
+    [
+        '"ProductId":"1"',
+        '"ProductId" : "2"',
+        '"PicName": "a.jpg"',
+        '"PicName":"\\\\"',
+        '"StrAttr":"say \\"ProductId\\": 1"',
+    ]
+    + [
+        '"StrAttr":"\\u0022"',
+        '"OperationType":"ADD"',
+        '"IntAttr": 1',
+        '"IntAttr":2',
+        '"Crop":true',
+        '"CustomContent":""',
+    ]
+)
+
+
+@given(st.lists(st.lists(PAIRS, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_fields_in_any_order_are_read_as_line_by_line(lines):
+    text = "".join(f"{{{','.join(pairs)}}}\n" for pairs in lines)
+    fast = loads_meta(text, strict=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "_CANONICAL", "^never$")
+        patch.setattr(reading, "_ANY_ORDER", "^never$")
+        careful = loads_meta(text, strict=False)
+    for found, expected in zip(fast, careful, strict=True):
+        pd.testing.assert_frame_equal(found, expected)

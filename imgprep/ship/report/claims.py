@@ -143,8 +143,8 @@ class Places:
 
     ProductId: Span | None
     PicName: Span | None
-    #: Words with digits, and whether each is a PicName and a ProductId: with other answers, a line is another matter.
-    words: dict[Span, tuple[bool, bool]]
+    #: Words with digits, and what each is (PicName, else ProductId, else ""); elsewhere, a line is another matter.
+    words: dict[Span, str]
 
 
 class Names:
@@ -285,7 +285,7 @@ class Names:
         found = self.in_text(text)
         if not found or found.numbers or found.doubtful or _PAIR.search(text):
             return None
-        words: dict[Span, tuple[bool, bool]] = {}
+        words: dict[Span, str] = {}
         ids: list[Span] = []
         pics: list[Span] = []
         for token in _TOKEN.finditer(text):
@@ -297,7 +297,7 @@ class Names:
             if any(map(str.isdigit, whole)):
                 if not whole.isascii() or "/" in whole or known[-1][1].isdecimal():
                     return None
-                words |= {span: (word in self.pics, word in self.ids) for span, word in known}
+                words |= {span: self._kind(word) for span, word in known}
             name = next((span for span, word in known if word in self), None)
             if name is not None:
                 (pics if text[slice(*name)] in self.pics else ids).append(name)
@@ -310,13 +310,25 @@ class Names:
     def at_places(self, texts: Sequence[str], places: Places) -> list[bool]:
         """Return which texts, equal to one another but for their digits, have their names at these places."""
         fits = [True] * len(texts)
-        for (start, end), (is_pic, is_id) in places.words.items():
+        for (start, end), kind in places.words.items():
             words = [text[start:end] for text in texts]
-            for names, wanted in ((self.pics, is_pic), (self.ids, is_id)):
-                if names.issuperset(words) if wanted else names.isdisjoint(words):
-                    continue
-                fits = [fit and (word in names) is wanted for fit, word in zip(fits, words, strict=True)]
+            if kind == "PicName":
+                alike = self.pics.issuperset(words)
+            elif kind == "ProductId":
+                alike = self._other_ids.issuperset(words)
+            else:
+                alike = self.pics.isdisjoint(words) and self.ids.isdisjoint(words)
+            if not alike:
+                fits = [fit and self._kind(word) == kind for fit, word in zip(fits, words, strict=True)]
         return fits
+
+    def _kind(self, word: str) -> str:
+        return "PicName" if word in self.pics else "ProductId" if word in self.ids else ""
+
+    @cached_property
+    def _other_ids(self) -> frozenset[str]:
+        """Every ProductId that is not also a PicName."""
+        return self.ids if self.ids.isdisjoint(self.pics) else self.ids - self.pics
 
     def numbers(self, text: str) -> list[int]:
         """Return the line numbers in a text such as ``3, 5-7``; ranges are cut one beyond the batch's last line."""

@@ -18,6 +18,7 @@ from imgprep.core.language import display_language, texts
 from imgprep.core.settings import LANGUAGES, Settings
 from imgprep.images.found import NO_FILE
 from imgprep.images.thumbnails import EMPTY
+from imgprep.look.findings_panel import _GROUPS
 from imgprep.look.rules.book import _SUBJECTS, RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
@@ -92,6 +93,7 @@ def texts_in_tables():
     yield from (*_NAMES.values(), *_FILTERS, END_UNKNOWN, *_TO_CHECK)
     yield from (*CATEGORIES.values(), *_SUBJECTS.values(), "rows", "export", "(none)")
     yield from (*review.STAGES, *review._AGES, *review._MEASURES, review.NOT_ASKED, SANDBOX_NOTE)
+    yield from _GROUPS.values()
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
 
 

@@ -91,7 +91,10 @@ def test_fixes_are_previewed_for_the_ticked_findings_and_change_nothing():
     )
     browser = ip.FindingsBrowser(ip.check(shop), catalogue=shop)
     browser._preview.click()
-    assert "<b>2 changes</b> for" in browser._opened.details.value and "␣2&lt;b&gt;" in browser._opened.details.value
+    assert (
+        "<b>2 changes</b> · 4 findings" in browser._opened.details.value
+        and "␣2&lt;b&gt;" in browser._opened.details.value
+    )
     assert browser.fixed["PicName"].tolist() == ["a.jpg", "b.jpg"]
     assert browser.fixed["ProductId"].tolist() == ["1", "2<b>"] and shop["ProductId"].tolist() == ["1", " 2<b>"]
     browser._grid.ticked = [n for n in ids(browser) if browser.shown["PicName"][n] == "/a.jpg"]

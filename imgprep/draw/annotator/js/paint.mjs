@@ -55,17 +55,19 @@ export function paintBox(context, view, box, { dashed, edge, image, size }) {
   paintSize(context, s, box, size);
 }
 
-// Draw the service's box, dashed, with its name at the lower edge, where no size stands.
+// Draw the service's box, dashed, with its name below it, where neither a size nor a handle stands.
 export function paintService(context, s, colour, label) {
   outline(context, s, colour, [3, 5]);
   context.font = "12px ui-monospace, monospace";
-  const wide = context.measureText(label).width + 10;
-  const x = s.x + s.w - wide;
-  const y = s.y + s.h - 18;
+  const wide = context.measureText(label).width + 14;
+  const x = Math.max(0, s.x + s.w - wide);
+  const y = Math.min(s.y + s.h + 5, context.canvas.height / (window.devicePixelRatio || 1) - 18);
   context.fillStyle = "rgba(10, 14, 22, 0.8)";
   context.fillRect(x, y, wide, 18);
   context.fillStyle = colour;
-  context.fillText(label, x + 5, y + 13);
+  context.fillRect(x, y, 4, 18);
+  context.fillStyle = "#ffffff";
+  context.fillText(label, x + 9, y + 13);
 }
 
 // Draw the frame of an image whose subject is the whole image.
