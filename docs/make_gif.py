@@ -6,7 +6,6 @@ A real session on the demo shop: check, draw a box, plan, report. Each step is a
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tests.browser.chromium import ARGUMENTS, find_chromium
+from tests.browser.chromium import launch
 from tests.browser.lab import run_all_cells, running_lab
 
 TOUR = Path(__file__).parent / "images" / "tour.gif"
@@ -88,8 +87,7 @@ def record(folder: Path) -> None:
     (folder / "lab").mkdir()
     (folder / "home").mkdir()
     with sync_playwright() as playwright, running_lab(folder / "lab", folder / "home") as lab:
-        options = {"args": list(ARGUMENTS), "chromium_sandbox": os.geteuid() != 0}
-        browser = playwright.chromium.launch(executable_path=str(find_chromium()), **options)
+        browser = launch(playwright)
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(240_000)
         page.goto(lab.notebook("tour.ipynb", CELLS))

@@ -186,6 +186,7 @@ def submit_all(
     settings: Settings,
     *,
     runs: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
     stop_share: float = 0.1,
     apart: bool = False,
     confirm: str | None = None,
@@ -194,7 +195,8 @@ def submit_all(
 ) -> list[Run]:
     """Upload, submit and follow batches one after another; stop if too many lines fail.
 
-    Calls are safe to repeat: a batch that was already shipped is not shipped again.
+    Calls are safe to repeat: a batch that was already shipped is not shipped again. `images` is the folder of the
+    images, or their address in OSS, if they are not in the batch folders, as with parts (`build_parts`).
 
     Examples
     --------
@@ -212,7 +214,7 @@ def submit_all(
     for folder in folders:
         require_current(folder, settings, Path(runs), beside=digests)  # by design, earlier ones change the gallery
         target = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
-        log = upload(folder, None, target, runs=runs, stale_ok=True, progress=progress, clock=clock)
+        log = upload(folder, images, target, runs=runs, stale_ok=True, progress=progress, clock=clock)
         bad = log[log["outcome"].isin(["failed", "changed"])]
         if len(bad):
             raise ConfigError(

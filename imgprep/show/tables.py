@@ -136,6 +136,8 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
 def _number(name: str, value: float) -> str:
     if name in _SHARES or name.endswith("_share"):
         return percent(value, 1)
+    if name == "change" and isinstance(value, float):  # relative; a change of counts is an integer
+        return f"{value:+.1%}"
     if name in _SCORES:
         return f"{value:.2f}"
     return f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}"

@@ -8,9 +8,10 @@ import nbformat
 import pytest
 
 import imgprep as ip
+from imgprep.cli.main import main
 from imgprep.demo.faults import part_of, stock
 from imgprep.demo.history import history_folder, make_history
-from imgprep.demo.shop import PART
+from imgprep.demo.shop import PART, part_shop
 from imgprep.outcomes.tallies import tally_flow
 from imgprep.ship.run import load_runs
 
@@ -89,6 +90,13 @@ def test_the_quickstart_opens_with_the_errors_that_check_finds(truth):
     assert sum(map(int, re.findall(r"\d+ (?=for )", shares))) == errors
 
 
+def test_the_command_check_finds_the_errors_of_the_quickstart(capsys):
+    shop = part_shop()
+    assert main(["check", str(shop.catalogue), "--columns", str(shop.columns), "--images", str(shop.images)]) == 1
+    rows, errors = re.search(r"^(\d+) rows checked: (\d+) errors", capsys.readouterr().out, re.M).groups()
+    assert numbers("00", r"(\d+) errors in (\d+) rows to correct") == {(int(errors), int(rows))}
+
+
 def test_failures_have_one_total_wherever_they_are_counted(ends):
     failed, lines = ends["refused"], ends["lines"]
     assert numbers("05", r"(\d+) failed lines first need a correction") == {(failed,)}
@@ -126,10 +134,10 @@ def test_the_regions_are_those_of_the_subjects_that_were_drawn(truth):
 
 def test_the_week_after_is_the_one_that_was_planned(truth):
     later = truth["later"]
-    assert numbers("03", r"last week +(\d+)") == {(truth["rows"],)}
-    assert numbers("03", r"products gone +NaN +(\d+)") == {(len(later["gone"]),)}
-    assert numbers("03", r"products new +NaN +0 +(\d+)") == {(len(later["new"]),)}
-    assert numbers("03", r"\nchanged +(\d+)") == {(len(later["cheaper"]),)}
+    ((before, _, new, gone),) = numbers("03", r"No alarm: (\d+) → (\d+) rows; (\d+) products new, (\d+) gone")
+    assert (before, new, gone) == (truth["rows"], len(later["new"]), len(later["gone"]))
+    acts = numbers("03", r"adds \d+ images, replaces (\d+), deletes (\d+)")
+    assert acts == {(len(later["cheaper"]), len(later["gone"]))}
 
 
 def test_the_weeks_are_those_of_the_history(story):

@@ -141,3 +141,40 @@ def test_a_corrected_line_is_worth_sending_again(tmp_path, monkeypatch):
     assert sorted(again.batch["PicName"]) == sorted(bad) and set(again.batch["reason"]) == {"changed since: Region"}
     built = shop.build_retry(run, corrected, progress=False)
     assert shop.rehearse(built, progress=False).sentence.endswith(f"{len(bad)} imported")
+
+
+def test_regions_to_practise_on_stay_apart_from_the_projects_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shop = open_project()
+    practice = shop.practise(who="Ann")
+    assert not shop.settings.regions.exists() and practice.path.is_relative_to(shop.work)
+    boxes = practice.frame().query("state == 'region'")["PicName"]
+    assert set(practice.suggestions()["PicName"]) == set(boxes)
+    assert set(practice.suggestions()["fate"]) <= {"accepted", "edited", "replaced"}
+
+
+def test_a_notebook_shows_the_fault_sheet_that_was_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shop = open_project()
+    catalogue = shop.load().head(40)
+    files = shop.files(catalogue)
+    assert files["PicName"].nunique() == catalogue["PicName"].nunique() and "unnamed" in set(files["how"])
+    findings = shop.check(catalogue, shop.inspect(catalogue, progress=False))
+    page = shop.feedback(findings[findings["severity"] == "error"], by="^([a-z]+)-")
+    shown = page._repr_html_()
+    assert repr(page) == "Page(feedback.html)" and page.path.parent == shop.work
+    assert "<body" not in shown and "</body>" not in shown
+    assert "The file is empty" in shown and ".ip-sheet" in shown
+
+
+def test_the_cost_of_a_batch_is_said_by_quota_and_never_by_a_sandboxs_pace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shop = open_project()
+    with ip.Sandbox(task_seconds=0, throttle=False) as sandbox:
+        there = shop.on(sandbox)
+        built = there.build(shop.load().head(8), progress=False)
+        adds = len(built.plan.batch)
+        there.ship(built, progress=False)
+        cost = there.cost(built)
+    assert f"{adds} lines to add, 0 to delete: about" in cost and "by the vendor's quota" in cost
+    assert "earlier run" not in cost

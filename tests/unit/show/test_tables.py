@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import imgprep as ip
-from imgprep.core.frames import Table, as_table
+from imgprep.core.frames import Table, as_table, attach
 from imgprep.show.tables import MOST, VISIBLE, table_html
 
 
@@ -76,3 +76,17 @@ def test_public_functions_return_tables_and_keep_their_signature(function):
 def test_a_notebook_shows_the_table_and_the_page_of_a_review_shares_it():
     page = ip.check(pd.DataFrame({"ProductId": ["A"], "PicName": ["a.gif"]}))._repr_html_()
     assert ('class="imgprep-table"' in page and "category-missing" in page) or "custom-content-missing" in page
+
+
+def test_picked_columns_are_still_shown_as_a_table():
+    table = as_table(pd.DataFrame({"a": [1, 2, 3], "b": 4, "change": [-0.5, 0.25, 1.0]}))
+    picked = table.pick("change", "a", "gone", rows=2)
+    assert picked.columns.tolist() == ["change", "a"] and len(picked) == 2
+    assert "imgprep-table" in picked._repr_html_() and "-50.0%" in picked._repr_html_()
+    assert type(table.head()) is pd.DataFrame
+
+
+def test_a_table_that_comes_with_a_frame_is_shown_as_one():
+    frame = attach(pd.DataFrame({"a": [1]}), findings=pd.DataFrame({"rule": ["x"], "severity": ["error"]}))
+    assert "imgprep-table" in frame.attrs["findings"]._repr_html_()
+    assert len(pd.concat([frame, frame]).attrs) == 1
