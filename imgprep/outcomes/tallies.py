@@ -138,8 +138,8 @@ def tally_cause_spans(runs: Run | Iterable[Run]) -> pd.DataFrame:
     --------
     >>> tally_cause_spans(runs)[["cause", "failed", "runs", "open"]].head(2)
                cause  failed  runs  open
-    0  image_missing      12     1     9
-    1     bad_format      18     2     7
+    0     bad_format      16     1    12
+    1  image_missing      12     1    10
     """
     past = [runs] if isinstance(runs, Run) else list(runs)
     tally, dates = tally_causes(past), {run.id: run.started_at[:10] for run in past}

@@ -69,7 +69,7 @@ def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = Fals
     >>> ip.plot_outcomes(runs[0]).get_title()
     '275 of 314 lines imported or deleted (88%)'
     >>> ip.plot_outcomes(runs, share=True).get_title()
-    'First-time success: 89%, then 100% in the later half; 27 images open'
+    'First-time success: 88%, then 100% in the later half; 27 images open'
     """
     tally = tallied(data, tally_outcomes)
     if share:
@@ -292,7 +292,7 @@ def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes
     --------
     >>> from imgprep.outcomes.tallies import tally_flow
     >>> plot_flow(tally_flow(runs)).get_title()
-    '380 of 413 images never failed'
+    '369 of 413 images never failed'
     """
     tally = tallied(data, tally_flow)
     ways, note = _ways(tally, top)

@@ -137,7 +137,7 @@ def test_bad_months_are_refused(runs):
 
 def test_the_tables_use_labels_and_leave_unknown_numbers_empty(month):
     text = month._repr_html_()
-    assert "<td>rotated by EXIF</td>" in text and "<th>taken by</th>" in text
+    assert ">rotated by EXIF</td>" in text and ">taken by</th>" in text
     assert "NA" not in text and "in_gallery" not in text
     assert '<td class="number">2</td>' in text and "2.0<" not in text, "a count has no decimals"
 
@@ -192,6 +192,7 @@ def test_the_source_is_the_photographer_where_the_export_has_no_other(runs):
 def test_the_last_search_of_the_month_is_repeated_by_category(runs, tmp_path):
     work = tmp_path / "work"
     (work / "runs").mkdir(parents=True)
+    (work / SEARCHES).mkdir()
     moved = [open_run(run.folder.rename(work / "runs" / run.folder.name)) for run in runs]
     images = pd.DataFrame({"ProductId": ["A", "B", "C"], "PicName": ["a", "b", "c"], "CategoryId": [0, 0, None]})
     images = images.assign(rank=[1, 3, None], rank_category=[None, 1, None], problem=False)
