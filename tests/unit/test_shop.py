@@ -128,7 +128,7 @@ def test_on_a_sandbox_the_steps_of_a_project_go_to_its_gallery(tmp_path, monkeyp
         assert found.overlap["images"].tolist() == [len(built.plan.batch), 0, 0, 0]
         assert len(there.known()) == len(built.plan.batch)
         there.ship(there.build(catalogue, progress=False), progress=False)
-        assert there.runs().sentence.startswith("2 runs from ") and there.runs().cause_spans().empty
+        assert there.runs().sentence.startswith("2 runs, ") and there.runs().cause_spans().empty
     assert run.surprises().empty
 
 
