@@ -104,7 +104,8 @@ def table_text(frame: pd.DataFrame) -> str:
         least = [min(width, _WRAPPED if kind in wraps else WIDTH) for kind, width in zip(kinds, widths, strict=True)]
         if sum(least) + 2 * len(least) <= room:
             break
-    table, fitting = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0)), []
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    fitting: list[int] = []
     for at, name in enumerate(names):
         if least[at] + 2 > room and fitting:
             hidden.append(str(name))
