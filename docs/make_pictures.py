@@ -58,7 +58,7 @@ def shots(folder: Path, report: Path) -> None:
         page.goto(lab.notebook("02_regions.ipynb", [cell]))
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         run_first_cell(page)
-        page.locator(".ipr[data-painted]").first.wait_for()
+        page.locator('.ipr[data-painted]:not([data-painted=""])').first.wait_for()
         page.keyboard.press("Control+B")  # the file browser
         for button in page.get_by_role("button", name="No", exact=True).all():  # Jupyter's news
             button.click()
