@@ -133,7 +133,7 @@ def test_the_week_is_planned_against_the_own_gallery_and_nothing_is_sent(imgprep
     words = ("week", catalogue, "--images", photos, "--columns", columns)
     printed = imgprep(*words, code=1)
     positions = [printed.index(text) for text in ("load: 3 rows", "compare with the last", "Estimated cost", "check:")]
-    assert positions == sorted(positions) and "image-missing" in printed
+    assert positions == sorted(positions) and "image-missing" in printed and "needs a rate" not in printed
     plan = imgprep(*words, code=1, json_out=True)
     assert [(row["what"], row["rows"]) for row in plan if row["what"] == "replace"] == [("replace", 1)]
     lines = (tmp_path / "imgprep-work/week" / META).read_text(encoding="utf-8").splitlines()
