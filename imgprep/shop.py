@@ -376,6 +376,7 @@ class Project:
         """Return the annotator on the catalogue's images and the project's regions. See `RegionAnnotator`."""
         from imgprep.draw.annotator.widget import RegionAnnotator  # noqa: PLC0415  widgets are for notebooks
 
+        options.setdefault("language", self.settings.language)
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
 
     def practise(self, *, who: str | None = None, file: str | Path = "") -> RegionStore:

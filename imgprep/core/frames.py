@@ -36,6 +36,10 @@ class Table(pd.DataFrame):
 
         return table_html(self)
 
+    def to_parquet(self, *arguments: Any, **options: Any) -> Any:
+        """Write the frame as pandas does, without its ``.attrs``: pandas writes them as JSON, which has no frames."""
+        return detached(pd.DataFrame(self)).to_parquet(*arguments, **options)
+
 
 class Attached(Table):
     """A frame stored in the ``.attrs`` of another frame.

@@ -12,6 +12,7 @@ import pandas as pd
 from imgprep.core.errors import CatalogueError, ImgprepError
 from imgprep.core.fields import ATTRIBUTES, BY_NAME, CATEGORIES, FIELD_NAMES, INT_ATTRS, PAYLOAD, SEARCH_CATEGORY
 from imgprep.core.frames import records
+from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted, shown
 from imgprep.load.catalogue import as_catalogue, read_export
@@ -32,7 +33,7 @@ MOST_CATEGORIES = 60
 
 _UNUSED, _KEPT, _CLEARED = "— not used —", "— as in the map —", "— none: cleared in the gallery —"
 _NO_PROJECT = "there is no imgprep.toml to save into: `imgprep init` creates one"
-_NO_IMAGES = "PicName: {!r} does not seem to hold images, for example {!r}; it needs file names or URLs"
+_NO_IMAGES = "PicName: {column} does not seem to hold images, for example {example}; it needs file names or URLs"
 _WRAPPED = {"flex_flow": "row wrap", "align_items": "flex-start"}
 _BY_SERVICE = ("— the service predicts it —", -1)  # a dropdown shows the choice None as a blank
 _TEXT = "CustomContent"
@@ -89,16 +90,23 @@ class MappingPanel:
         columns: Mapping[str, Any] | str | Path | None = None,
     ) -> None:
         sheet: str | int | None = None
+        language = None
         self._wanted: dict[str, Any] = {}
         if isinstance(export, (str, Path)):
             path = Path(export)
         else:
             shop = settings_of(export)
+            language = shop.language
             project, preset, columns = project or shop, shop.preset, columns or shop.columns
             shop.require("catalogue")
             path, sheet = Path(shop.catalogue or ""), shop.sheet
             self._wanted = {"where": shop.where, "one_product": shop.one_product}
         self._project = project if project is None or isinstance(project, (str, Path)) else settings_of(project)
+        if isinstance(self._project, Settings):
+            language = language or self._project.language
+        elif self._project is not None:
+            language = language or display_language(Path(self._project).resolve())
+        self._t = texts(language or display_language())
         given = None if columns is None else dict(load_columns(columns)[0])
         self._header = {name: entry for name, entry in (given or {}).items() if name == HEADER}
         self._export = read_export(path, sheet=sheet, header=self._header.get(HEADER))
@@ -117,7 +125,7 @@ class MappingPanel:
         return f"MappingPanel({', '.join(fields) or 'nothing chosen'}{unmapped})"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        return with_picture(self.view._repr_mimebundle_(**options), self, still_html(self.view))
+        return with_picture(self.view._repr_mimebundle_(**options), self, still_html(self.view, self._t.language))
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -172,10 +180,12 @@ class MappingPanel:
 
     def refresh(self) -> None:
         """Rebuild the preview from the current map."""
-        self._saved.value = "" if self._can_save else _html("muted", text=_NO_PROJECT)
+        t = self._t
+        self._saved.value = "" if self._can_save else _html("muted", text=t(_NO_PROJECT))
         picture = self._chosen["PicName"].value
         odd = no_images_in(self._export.table, picture) if picture in self._names else None
-        self._doubt.value = "" if odd is None else _html("problem", text=_NO_IMAGES.format(picture, shown(odd, 60)))
+        doubt = "" if odd is None else t(_NO_IMAGES, column=repr(picture), example=repr(shown(odd, 60)))
+        self._doubt.value = doubt and _html("problem", text=doubt)
         try:
             sample = sample_of(self._export, self._preset, self.columns, **self._wanted)
             self.preview = sample[left_out(sample).isna()].reset_index(drop=True)
@@ -185,8 +195,8 @@ class MappingPanel:
             self._message.value = _html("problem", text=str(error))
             return
         fields = self.preview[[name for name in FIELD_NAMES if name in self.preview.columns]].head(SHOWN)
-        empty = "nothing is chosen yet"
-        self._preview.value = empty if fields.empty else _html("preview", columns=fields, rows=records(fields))
+        table = {"columns": fields, "rows": records(fields), "absent": t("absent")}
+        self._preview.value = t("nothing is chosen yet") if fields.empty else _html("preview", **table)
         found = records(self.preview.attrs["findings"].head(6))
         texts = [f"{each['ProductId']}: {each['message']}" if each["ProductId"] else each["message"] for each in found]
         self._message.value = _html("lines", texts=[text[:240] for text in texts])
@@ -203,16 +213,16 @@ class MappingPanel:
             placeholder="title:{title},price:{price}",
             layout={"flex": "1 1 auto", "width": "auto"},
         )
-        self._scales = {field: _factor(self._start.get(field)) for field in INT_ATTRS}
+        self._scales = {field: _factor(self._start.get(field), self._t("times")) for field in INT_ATTRS}
         entry = self._start.get("CategoryId")
         numbers = entry.get("map", {}) if isinstance(entry, Mapping) else {}
         numbers = {str(name): int(number) for name, number in numbers.items()}
-        self._categories = _Categories(full, self._chosen["CategoryId"].value, numbers, self.refresh)
+        self._categories = _Categories(full, self._chosen["CategoryId"].value, numbers, self.refresh, self._t)
         self._preview, self._message, self._saved, self._doubt = (widgets.HTML() for _ in range(4))
-        self._save = widgets.Button(description="Save", icon="save", button_style="primary")
+        self._save = widgets.Button(description=self._t("Save"), icon="save", button_style="primary")
         self._can_save = self._project is not None and project_file(self._project).exists()
         self._save.disabled = not self._can_save
-        self._save.tooltip = "into imgprep.toml" if self._can_save else _NO_PROJECT
+        self._save.tooltip = self._t("into imgprep.toml") if self._can_save else self._t(_NO_PROJECT)
         self._save.on_click(self._pressed)
         for control in (*self._chosen.values(), self._template, *self._scales.values()):
             control.observe(self._changed, "value")
@@ -220,10 +230,10 @@ class MappingPanel:
         for field in _ORDER:
             control = self._template if field == _TEXT else self._chosen[field]
             controls = [control, *([self._scales[field]] if field in self._scales else [])]
-            text = BY_NAME[field].meaning
+            text = self._t(BY_NAME[field].meaning)
             meaning = widgets.HTML(_html("aside", text=text), layout={"flex": "1 1 0", "min_width": "0"})
             rows.append(widgets.HBox([*controls, *([meaning] if field != _TEXT else [])]))
-        head = _html("head", file=file, rows=counted(len(full), "row"), preset=self._preset, why=why)
+        head = _html("head", file=file, rows=self._t.counted(len(full), "row"), preset=self._preset, why=why)
         wide = _scrolling([self._preview, self._message], "0 0 auto")
         wide.add_class("imgprep-wide")  # a table of as many columns as there are fields scrolls
         parts = [_scrolling(rows, "1 1 400px"), _scrolling([self._categories.view], "1 1 330px")]
@@ -242,7 +252,8 @@ class MappingPanel:
         known = isinstance(column, str) and column in self._names
         kept = entry not in (None, "") and not known
         clears = [_CLEARED] if field in PAYLOAD and field != _TEXT else []
-        options = [_UNUSED, *([_KEPT] if kept else []), *clears, *self._names]
+        own = [(self._t(text), text) for text in (_UNUSED, *([_KEPT] if kept else []), *clears)]
+        options = [*own, *((name, name) for name in self._names)]
         value = _KEPT if kept else column if known else _CLEARED if entry == "" and clears else _UNUSED
         layout = {"flex": "0 1 250px", "min_width": "150px"}
         return widgets.Dropdown(options=options, value=value, description=field, style=_WIDE, layout=layout)
@@ -266,7 +277,7 @@ class MappingPanel:
         except ImgprepError as error:
             self._saved.value = _html("problem", text=str(error))
         else:
-            self._saved.value = _html("muted", text=f"saved into {file.name}")
+            self._saved.value = _html("muted", text=self._t("saved into {file}", file=file.name))
 
 
 def sample_of(export: Export, preset: str, columns: Mapping[str, Any], **wanted: Any) -> pd.DataFrame:
@@ -290,11 +301,11 @@ def found_map(preset: str, export: Export) -> dict[str, Any]:
     return {field: found[field] for field in FIELD_NAMES if field in found}
 
 
-def _factor(entry: Any) -> Any:
+def _factor(entry: Any, description: str) -> Any:
     """Return the control for the factor of an integer field."""
     scale = float(entry.get("scale", 1)) if isinstance(entry, Mapping) else 1.0
     narrow = {"description_width": "40px"}
-    return widgets.FloatText(scale, description="times", layout={"width": "110px", "flex": "none"}, style=narrow)
+    return widgets.FloatText(scale, description=description, layout={"width": "110px", "flex": "none"}, style=narrow)
 
 
 def _scrolling(parts: list[Any], flex: str) -> Any:
@@ -311,15 +322,17 @@ class _Categories:
     """The shop's categories, each with a dropdown of the service's; calls `changed` after each choice."""
 
     def __init__(
-        self, catalogue: pd.DataFrame, column: str, numbers: Mapping[str, int], changed: Callable[[], None]
+        self, catalogue: pd.DataFrame, column: str, numbers: Mapping[str, int], changed: Callable[[], None], t: Texts
     ) -> None:
+        self._t = t
         self._catalogue, self._column, self._changed = catalogue, column, changed
         self._numbers: dict[str, int | None] = dict(numbers)
-        self._accept = widgets.Button(description="Accept suggestions", icon="check", layout={"width": "170px"})
+        self._accept = widgets.Button(description=t("Accept suggestions"), icon="check", layout={"width": "170px"})
         self._accept.on_click(lambda _: self.accept_suggestions())
         self._summary, self._choices = widgets.HTML(), widgets.VBox()
-        head = widgets.HBox([widgets.HTML("<b>Categories</b>"), self._accept, self._summary], layout=_WRAPPED)
-        condition = widgets.HTML(_html("muted", text=SEARCH_CATEGORY[0].upper() + SEARCH_CATEGORY[1:]))
+        head = widgets.HBox([widgets.HTML(f"<b>{t('Categories')}</b>"), self._accept, self._summary], layout=_WRAPPED)
+        text = t(SEARCH_CATEGORY)
+        condition = widgets.HTML(_html("muted", text=text[0].upper() + text[1:]))
         self.view = widgets.VBox([head, condition, self._choices])
         self._show()
 
@@ -366,22 +379,29 @@ class _Categories:
         self._changed()
 
     def _show(self) -> None:
-        table = self.table
+        table, t = self.table, self._t
         controls = []
-        choices = [_BY_SERVICE, *((f"{name} ({number})", number) for number, name in CATEGORIES.items())]
+        choices = [(t("{category} ({id})", category=t(name), id=number), number) for number, name in CATEGORIES.items()]
+        choices.insert(0, (t(_BY_SERVICE[0]), _BY_SERVICE[1]))
         for row in records(table.head(MOST_CATEGORIES)):
             number = row["CategoryId"]
-            others = [] if number in (None, *CATEGORIES) else [(f"not in the reference ({number})", number)]
+            others = [] if number in (None, *CATEGORIES) else [(t("not in the reference ({id})", id=number), number)]
             value = _BY_SERVICE[1] if number is None else number
             pick = widgets.Dropdown(options=[*choices, *others], value=value, layout={"flex": "0 1 200px"})
             pick.observe(lambda change, name=row["value"]: self._picked(name, change["new"]), "value")
-            label = _html("category", name=row["value"], rows=counted(row["rows"], "row"))
-            hint = f"{row['name']}? {row['why']}" if number is None and row["name"] else ""
+            label = _html("category", name=row["value"], rows=t.counted(row["rows"], "row"))
+            hint = (
+                t("{category}? {why}", category=t(row["name"]), why=t(row["why"]))
+                if number is None and row["name"]
+                else ""
+            )
             parts = [widgets.HTML(label, layout={"flex": "1 1 110px"}), pick]
             parts += [widgets.HTML(_html("muted", text=hint), layout={"flex": "1 1 100%"})] if hint else []
             controls.append(widgets.HBox(parts, layout={"flex_flow": "row wrap"}))
         if len(table) > MOST_CATEGORIES:
-            controls.append(widgets.HTML(f"{len(table) - MOST_CATEGORIES:,} more: see panel.categories"))
+            controls.append(
+                widgets.HTML(t("{more} more: see panel.categories", more=f"{len(table) - MOST_CATEGORIES:,}"))
+            )
         self._choices.children = controls
         self._summarise(table)
 
@@ -391,13 +411,18 @@ class _Categories:
         self._changed()
 
     def _summarise(self, table: pd.DataFrame) -> None:
-        left = table[table["CategoryId"].isna()]
+        left, t = table[table["CategoryId"].isna()], self._t
         self._accept.disabled = not (left["score"] >= GOOD).any()
         if table.empty:
-            self._summary.value = "none: the service predicts the category of every image"
+            self._summary.value = t("none: the service predicts the category of every image")
         elif left.empty:
-            self._summary.value = f"all {len(table):,} of the shop's categories are mapped"
+            self._summary.value = t("all {count} of the shop's categories are mapped", count=f"{len(table):,}")
         else:
-            names = ", ".join(left["value"].head(8)) + (", …" if len(left) > 8 else "")
-            rows = counted(int(left["rows"].sum()), "row")
-            self._summary.value = _html("problem", text=f"{len(left):,} of {len(table):,} unmapped, {rows}: {names}")
+            text = t(
+                "{left} of {total} unmapped, {rows}: {names}",
+                left=f"{len(left):,}",
+                total=f"{len(table):,}",
+                rows=t.counted(int(left["rows"].sum()), "row"),
+                names=", ".join(left["value"].head(8)) + (", …" if len(left) > 8 else ""),
+            )
+            self._summary.value = _html("problem", text=text)

@@ -26,14 +26,14 @@ function element(name, className, text) {
   return made;
 }
 
-function drawCard(card, withTick) {
+function drawCard(card, withTick, texts) {
   const root = element("div", "ipc-card");
   root.dataset.id = card.id;
   if (card.severity) root.dataset.severity = card.severity;
   const view = element("button", "ipc-view");
   view.type = "button";
   view.title = card.name;
-  view.setAttribute("aria-label", `look at ${card.name || card.title}`);
+  view.setAttribute("aria-label", texts.view.replace("{name}", () => card.name || card.title));
   const source = safeSource(card.uri);
   if (source) {
     const image = element("img", "");
@@ -41,7 +41,7 @@ function drawCard(card, withTick) {
     image.alt = "";
     view.append(image);
   } else {
-    view.append(element("span", "ipc-none", card.why || "no image"));
+    view.append(element("span", "ipc-none", card.why || texts.none));
   }
   const text = element("div", "ipc-text");
   text.dir = "auto";
@@ -66,7 +66,8 @@ function render({ model, el }) {
 
   function draw() {
     const cards = model.get("cards");
-    root.replaceChildren(...cards.map((card) => drawCard(card, model.get("ticks"))));
+    const texts = { none: model.get("none"), view: model.get("view") };
+    root.replaceChildren(...cards.map((card) => drawCard(card, model.get("ticks"), texts)));
     if (!cards.length) root.append(element("div", "ipc-empty", model.get("empty")));
     mark();
   }

@@ -28,6 +28,12 @@ class CardGrid(anywidget.AnyWidget):
     ticks = traitlets.Bool(True).tag(sync=True)
     side = traitlets.Int(130).tag(sync=True)
     empty = traitlets.Unicode("nothing to show").tag(sync=True)
+    none = traitlets.Unicode().tag(sync=True)  #: in place of an image
+    view = traitlets.Unicode().tag(sync=True)  #: label of the button that opens ``{name}``
+
+    def __init__(self, **options: Any) -> None:
+        t = texts(display_language())
+        super().__init__(none=t("no image"), view=t("look at {name}"), **options)
 
     def __repr__(self) -> str:
         return f"CardGrid({len(self.cards)} cards)"

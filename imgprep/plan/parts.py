@@ -195,8 +195,8 @@ def build_parts(
     --------
     >>> shop = ip.open_project()
     >>> catalogue = shop.load().head(20)
-    >>> catalogue.to_parquet("catalogue.parquet")
-    >>> built = build_parts("catalogue.parquet", "parts", parts=2, progress=False)
+    >>> catalogue.to_csv("catalogue.csv", index=False)
+    >>> built = build_parts("catalogue.csv", "parts", parts=2, progress=False)
     >>> built
     Parts(parts: 2 batch folders, 20 lines)
     >>> [folder.name for folder in built.folders]

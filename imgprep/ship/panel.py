@@ -12,9 +12,10 @@ from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, Task
 from imgprep.core.clock import Clock
 from imgprep.core.credentials import Credentials, CredentialsProvider
 from imgprep.core.errors import ConfigError
+from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.notebook import in_notebook, shows
 from imgprep.core.settings import HasSettings, Settings, find_project, is_loopback, is_vendors, settings_of
-from imgprep.core.text import counted, shown
+from imgprep.core.text import shown
 from imgprep.ship.task_status import Meaning, State, meaning
 from imgprep.show.template import template
 
@@ -182,9 +183,14 @@ class Progress:
         return {name: self.counts[name] for name in _OUTCOMES if self.counts.get(name)}
 
     def __str__(self) -> str:
+        return self.text(texts())
+
+    def text(self, t: Texts) -> str:
+        """Return the counts in words."""
         if self.outcomes:
-            return ", ".join(f"{count:,} {name}" for name, count in self.outcomes.items())
-        return f"{counted(self.counts['lines'], 'line')} sent" if self.counts.get("lines") else ""
+            return t(", ").join(_outcome(name, count, t) for name, count in self.outcomes.items())
+        lines = self.counts.get("lines")
+        return t("{lines} sent", lines=t.counted(lines, "line")) if lines else ""
 
 
 @contextmanager
@@ -231,7 +237,8 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
     from IPython.display import HTML, display  # noqa: PLC0415
     from ipywidgets import HTML as Panel  # noqa: PLC0415
 
-    asking = Task(task_id, "", "", "asking")
+    t = texts(display_language())
+    asking = Task(task_id, "", "", t("asking"))
     started, panel = clock.monotonic(), Panel(panel_html(asking, where, 0, waiting=waiting))
     last = panel.value
     shown = display(panel, display_id=True)  # type: ignore[no-untyped-call]
@@ -268,32 +275,36 @@ def panel_html(
 ) -> str:
     """Return the panel's content, with the service's text escaped."""
     progress = progress or Progress()
-    word = _word(task, progress)
+    word, t = _word(task, progress), texts(display_language())
     notes = []
     if progress.estimate and word == State.PROCESSING:
         notes.append(
-            f"{_lasted(progress.seconds)} of about {_lasted(progress.estimate)} by the vendor's quotas; "
-            "the service reports no progress"
+            t(
+                "{time} of about {estimate} by the vendor's quotas; the service reports no progress",
+                time=_lasted(progress.seconds, t),
+                estimate=_lasted(progress.estimate, t),
+            )
         )
     if task.message and not progress.state:
-        notes.append(f"service message: {task.message}")
+        notes.append(t("service message: {message}", message=task.message))
     if note:
         notes.append(note)
     if word == State.PARTIAL:
-        notes.append("the service reports SUCCESS although lines failed: the error report names them")
+        notes.append(t("the service reports SUCCESS although lines failed: the error report names them"))
     if waiting:
-        notes.append("only one task runs at a time: the batch is submitted when this task has ended")
+        notes.append(t("only one task runs at a time: the batch is submitted when this task has ended"))
     if task.status == PROCESSING:
-        notes.append("it is safe to interrupt: run the cell again to continue")
-    return template("task.html").render(
+        notes.append(t("it is safe to interrupt: run the cell again to continue"))
+    return template("task.html", t.language).render(
         task=task,
         where=where,
-        lasted="" if seconds is None else _lasted(seconds),
-        word=word,
+        lasted="" if seconds is None else _lasted(seconds, t),
+        word=t(word),
         kind=_KINDS.get(word),
         notes=notes,
         progress=progress,
-        parts=[(name, _OUTCOMES[name], count) for name, count in progress.outcomes.items()],
+        counts=progress.text(t),
+        parts=[(_outcome(name, count, t), _OUTCOMES[name], count) for name, count in progress.outcomes.items()],
     )
 
 
@@ -306,5 +317,11 @@ def _word(task: Task, progress: Progress | None) -> str:
     return {PROCESSING: State.PROCESSING, SUCCESS: State.SUCCESS, FAIL: State.FAILED}.get(task.status, task.status)
 
 
-def _lasted(seconds: float) -> str:
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
+def _outcome(name: str, count: int, t: Texts) -> str:
+    return t("{count} {outcome}", count=f"{count:,}", outcome=t(name))
+
+
+def _lasted(seconds: float, t: Texts) -> str:
+    if seconds < 60:
+        return t("{seconds} s", seconds=f"{seconds:.0f}")
+    return t("{minutes} min {seconds} s", minutes=f"{seconds // 60:.0f}", seconds=f"{seconds % 60:.0f}")

@@ -14,8 +14,10 @@ LISTED = 15
 class LeavesPicture:
     """Mixin for a panel that is a widget: its saved output holds a static picture of it."""
 
+    _language: str | None = None  #: by default that of the current project
+
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        return with_picture(super()._repr_mimebundle_(**options), self, still_html(self))  # type: ignore[misc]
+        return with_picture(super()._repr_mimebundle_(**options), self, still_html(self, self._language))  # type: ignore[misc]
 
 
 def with_picture(bundle: Any, panel: object, picture: str) -> dict[str, Any]:
@@ -24,9 +26,9 @@ def with_picture(bundle: Any, panel: object, picture: str) -> dict[str, Any]:
     return {**(data or {}), "text/plain": repr(panel), "text/html": picture}
 
 
-def still_html(widget: Any) -> str:
+def still_html(widget: Any, language: str | None = None) -> str:
     """Return a widget and its children as HTML, as they are now."""
-    return template("still.html").render(part=_part(widget))
+    return template("still.html", language).render(part=_part(widget))
 
 
 def _part(widget: Any) -> dict[str, Any] | None:

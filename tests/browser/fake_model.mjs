@@ -1,7 +1,7 @@
 // A widget model that plays Python: it answers what the view asks, on command late, never or with a refusal. Every
 // image has a size of its own, so that a box on the wrong image is seen.
 export class FakeModel {
-  constructor({ count = 6, text = {}, suggestions = {}, problems = {}, conflicts = {}, changes = {}, hold = [], textAll = null } = {}) {
+  constructor({ count = 6, text = {}, suggestions = {}, problems = {}, conflicts = {}, changes = {}, hold = [], textAll = null, texts = {} } = {}) {
     this.session = "s1";
     this.listeners = new Set();
     this.sent = [];
@@ -9,6 +9,7 @@ export class FakeModel {
     this.refusal = null;
     this.text = text;
     this.textAll = textAll;
+    this.texts = texts;
     this.problems = problems;
     this.revision = 0;
     this.taken = new Map(); // key → answer
@@ -17,6 +18,10 @@ export class FakeModel {
       suggestion: suggestions[id] || null, confidence: suggestions[id] ? 0.8 : null, method: suggestions[id] ? "border" : null,
       flagged: false, digest: `d${id}`, size: [300 + id, 400], note: "", failed: id === 4, findings: 0, conflict: conflicts[id] || [], ...changes[id],
     }));
+  }
+
+  get(name) {
+    return this[name];
   }
 
   on(_name, listener) {

@@ -2,6 +2,7 @@
 
 import pytest
 
+from imgprep.core.language import texts
 from tests.browser.bare import ADDRESS, Bare
 
 BOX = {"x1": 80, "y1": 100, "x2": 220, "y2": 300}
@@ -653,3 +654,17 @@ def test_the_question_mark_lists_the_keys(bare):
     assert not bare.page.get_by_role("dialog", name="Keys").is_visible()
     bare.press("w")
     assert bare.source == "draft"
+
+
+# Language
+
+
+def test_the_view_speaks_the_language_of_the_texts_it_gets(page):
+    made = Bare(page, texts=texts("zh").table, suggestions={0: BOX}).shown(0)
+    words = made.root.inner_text()
+    for text in ("保存，下一张", "第 1 张，共 6 张", "已完成 0 · 剩余 6", "建议，置信度 80 %", "全部图片"):
+        assert text in words
+    made.press("?")
+    assert "放弃未保存的修改" in made.root.locator(".ipr-help").inner_text()
+    assert made.root.locator('[data-edge="x1"]').get_attribute("aria-label") == "左（像素）"
+    assert page.errors == []

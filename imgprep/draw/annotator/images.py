@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from imgprep.core.errors import ImgprepError
+from imgprep.core.language import Texts
 from imgprep.core.regions import Region
 from imgprep.draw.annotator.queue import OPEN, Item, Queue
 from imgprep.draw.store import EDGES
@@ -71,8 +72,8 @@ class Suggestion(NamedTuple):
 class ItemImages:
     """Previews and suggestions by item number; thread-safe, with bounded memory."""
 
-    def __init__(self, queue: Queue, source: Source, suggest: Suggest | None) -> None:
-        self._queue, self._source, self._suggest = queue, source, suggest
+    def __init__(self, queue: Queue, source: Source, suggest: Suggest | None, t: Texts) -> None:
+        self._queue, self._source, self._suggest, self._t = queue, source, suggest, t
         self._lock = queue.lock
         self._states: dict[int, FileState] = {}
         self._suggestions: dict[int, Suggestion] = {}
@@ -182,9 +183,10 @@ class ItemImages:
     def problem(self, number: int, error: BaseException) -> str:
         """Return the message for an item whose file could not be opened."""
         if isinstance(error, Unfit) and error.problem is Problem.MISSING:
-            return f"The file is missing: {self._queue.items[number].pic_name} is not in the image folder."
+            name = self._queue.items[number].pic_name
+            return self._t("The file is missing: {name} is not in the image folder.", name=name)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return f"The image cannot be shown: {reason or type(error).__name__}."
+        return self._t("The image cannot be shown: {reason}.", reason=self._t(reason or type(error).__name__))
 
     def _find(self, number: int) -> Found:
         return self._source.find(self._queue.items[number].pic_name)

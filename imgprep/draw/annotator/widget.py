@@ -24,6 +24,7 @@ import traitlets
 
 from imgprep.core.errors import ImgprepError, RegionError
 from imgprep.core.frames import returns_table
+from imgprep.core.language import display_language, texts
 from imgprep.core.regions import Region
 from imgprep.draw.annotator.images import UNREADABLE, ItemImages, Suggest
 from imgprep.draw.annotator.queue import FILTERS, ORDERS, Queue, arranged, build_items, find, mark_items, product_text
@@ -76,6 +77,8 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         Height of the stage in CSS pixels.
     in_view : bool
         Scroll the page to the widget when it opens.
+    language : str, optional
+        Language of the widget's texts; by default that of the project around the store.
 
     Raises
     ------
@@ -106,6 +109,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
     # Only declared here, because the files are joined when a widget is created, not when the module is imported.
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
+    texts = traitlets.Dict().tag(sync=True)  #: English → text in the project's language, for the browser
 
     def __init__(
         self,
@@ -122,6 +126,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         order: str = "given",
         height: int = 560,
         in_view: bool = False,
+        language: str | None = None,
     ) -> None:
         source = open_source(root)
         items = build_items(catalogue_or_names, per_product=per_product)
@@ -131,11 +136,13 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         # Each widget gets a new session, so that a message from a view that outlived its kernel matches none.
         self._session = secrets.token_hex(8)
         self._catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
-        note = "" if service is None else service.attrs.get("note", "")
+        self._language = language or display_language(self.store.path.resolve().parent)
+        t = texts(self._language)
+        note = "" if service is None else t(service.attrs.get("note", ""))
         self._opening: Content = {"show": show, "order": order, "height": height, "note": note, "in_view": in_view}
         self._queue = Queue(items, self.store)
         suggester: Suggest | None = suggest if callable(suggest) else (suggest_with_method if suggest else None)
-        self._images = ItemImages(self._queue, source, suggester)
+        self._images = ItemImages(self._queue, source, suggester, t)
         self._saver = Saver(self._queue, self._images)
         self._save_thread = ThreadPoolExecutor(1, thread_name_prefix="imgprep-save")
         self._picture_thread = ThreadPoolExecutor(1, thread_name_prefix="imgprep-picture")
@@ -153,7 +160,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         }
         self._queue.read_states(self._images.digest)
         esm, css = front_end()
-        super().__init__(_esm=esm, _css=css)
+        super().__init__(_esm=esm, _css=css, texts=t.table)
         _keep_threads(self.comm)
         self.on_msg(self._on_message)
 
@@ -165,7 +172,8 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
 
     def still_part(self) -> dict[str, Any]:
         """Return the images that the annotator opens with, for a static picture; see `imgprep.show.still`."""
-        return still_part(self._queue, self._images, show=self._opening["show"], order=self._opening["order"])
+        show, order = self._opening["show"], self._opening["order"]
+        return still_part(self._queue, self._images, texts(self._language), show=show, order=order)
 
     @property
     @returns_table

@@ -59,8 +59,8 @@ def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False,
     Examples
     --------
     >>> print(ip.plot_causes(runs).get_title())
-    Most failures: format not accepted, 18 of 44
-    3 runs, 438 lines sent for the first time
+    Most failures: format not accepted, 16 of 44
+    3 runs, 438 lines sent
     >>> print(ip.plot_causes(runs[0]).get_title())
     39 of 314 lines failed, most often: format not accepted (16)
     """

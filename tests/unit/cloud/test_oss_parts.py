@@ -307,6 +307,17 @@ def test_the_panel_shows_the_time_by_quota_and_then_the_outcome_of_the_lines(cap
     assert "task 1: partial, 1,400 imported, 5 failed" in capsys.readouterr().err
 
 
+def test_the_panel_is_in_the_projects_language(monkeypatch):
+    from imgprep.cloud.imagesearch import Task
+    from imgprep.ship.panel import Progress, panel_html
+
+    monkeypatch.setenv("IMGPREP_LANGUAGE", "zh")
+    text = panel_html(Task("1", "b", "/p", "PROCESSING"), "shop", 61, progress=Progress({"lines": 8}, None, 20, 80))
+    assert "<b>进行中</b> · 已发送 8 行 · 任务 1，实例 shop · 1 分 1 秒" in text and "约需 1 分 20 秒" in text
+    text = panel_html(Task("1", "b", "/p", "SUCCESS"), "shop", None, progress=Progress({"imported": 7, "failed": 1}))
+    assert "已导入 7 行，失败 1 行" in text and 'title="失败 1 行"' in text
+
+
 def test_the_banner_cannot_be_mistaken_and_escapes_names():
     from imgprep.ship.panel import banner
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from imgprep.core.findings import FINDING_COLUMNS, findings_frame
-from imgprep.core.frames import attach, detached, records, storable, to_pandas, to_polars
+from imgprep.core.frames import as_table, attach, detached, records, storable, to_pandas, to_polars
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def test_detached_frames_can_be_written(frame, tmp_path):
     attach(frame, findings=findings_frame([]))
     detached(frame).to_parquet(tmp_path / "x.parquet")
     assert "findings" in frame.attrs
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "x.parquet"), detached(frame))
+    as_table(frame).to_parquet(tmp_path / "table.parquet")
+    for name in ("x.parquet", "table.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / name), detached(frame))
 
 
 def test_records_are_plain_python_objects_without_na(frame):

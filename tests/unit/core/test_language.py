@@ -12,12 +12,15 @@ from jinja2 import nodes
 
 import imgprep
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import CATEGORIES
+from imgprep.core.fields import CATEGORIES, FIELDS, SEARCH_CATEGORY
 from imgprep.core.findings import Severity
 from imgprep.core.language import display_language, texts
 from imgprep.core.settings import LANGUAGES, Settings
+from imgprep.draw.annotator import still
+from imgprep.draw.store import HOWS
 from imgprep.images.found import NO_FILE
 from imgprep.images.thumbnails import EMPTY
+from imgprep.load import mapping_panel
 from imgprep.look.findings_panel import _GROUPS
 from imgprep.look.rules.book import _SUBJECTS, RULES, check, title
 from imgprep.look.rules.rule import plain
@@ -94,6 +97,9 @@ def texts_in_tables():
     yield from (*CATEGORIES.values(), *_SUBJECTS.values(), "rows", "export", "(none)")
     yield from (*review.STAGES, *review._AGES, *review._MEASURES, review.NOT_ASKED, SANDBOX_NOTE)
     yield from _GROUPS.values()
+    yield from (*still._STATES.values(), *HOWS, *(field.meaning for field in FIELDS), SEARCH_CATEGORY)
+    yield from (mapping_panel._UNUSED, mapping_panel._KEPT, mapping_panel._CLEARED, mapping_panel._BY_SERVICE[0])
+    yield from (mapping_panel._NO_PROJECT, mapping_panel._NO_IMAGES, "the category's own name")
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
 
 

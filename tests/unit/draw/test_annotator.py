@@ -349,3 +349,21 @@ def test_the_services_box_is_shown_accepted_as_its_own_and_ordered_by_disagreeme
         by_category.close()
         with pytest.raises(RegionError, match="service: has no column category"):
             RegionAnnotator(names, tmp_path, store, service=service.drop(columns="category"))
+
+
+def test_the_annotator_has_the_language_of_its_project_and_english_sends_no_texts(widget, tmp_path):
+    assert widget.texts == {}
+    home = tmp_path / "shop"
+    home.mkdir()
+    (home / "imgprep.toml").write_text('language = "zh"\n[shop]\npreset = "plain"\n', encoding="utf-8")
+    Image.new("RGB", (100, 80), "white").save(home / "0.png")
+    chinese = RegionAnnotator(["0.png", "gone.png"], home, home / "regions.db", suggest=False)
+    assert chinese.texts["Save, next"] == "保存，下一张"
+    html = chinese._repr_mimebundle_()["text/html"]
+    for text in ("2 张图片，已完成 0 张", "没有建议", "这是面板的图片"):
+        assert text in html
+    assert chinese._images.problem(1, OSError("broken")) == "图片无法显示：broken。"
+    chinese.close()
+    english = RegionAnnotator(["0.png"], home, home / "regions.db", suggest=False, language="en")
+    assert english.texts == {}
+    english.close()

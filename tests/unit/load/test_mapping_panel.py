@@ -37,7 +37,7 @@ def test_the_panel_states_what_a_category_asks_of_searches(export):
 
 def test_a_field_can_be_cleared_and_the_map_keeps_it(project, export):
     panel = MappingPanel(export, project)
-    panel.choose("StrAttr2", panel._chosen["StrAttr2"].options[1])
+    panel.choose("StrAttr2", panel._chosen["StrAttr2"].options[1][1])
     assert panel.columns["StrAttr2"] == "" and panel.preview["StrAttr2"].isna().all()
     panel.save()
     assert MappingPanel(Settings.load(project)).columns == panel.columns
@@ -137,3 +137,19 @@ def test_nothing_can_be_saved_where_there_is_no_project(export, project, tmp_pat
     for panel in (MappingPanel(export), MappingPanel(export, tmp_path / "elsewhere")):
         assert panel._save.disabled and "no imgprep.toml" in panel._saved.value
     assert not MappingPanel(export, project)._save.disabled
+
+
+def test_the_panel_has_the_language_of_its_project(project, export):
+    panel = MappingPanel(export, Settings.load(project).with_(language="zh"))
+    html = panel._repr_mimebundle_()["text/html"]
+    for text in (
+        "保存",
+        "— 不使用 —",
+        "整数，用于搜索时过滤",
+        "3 个类目中有 3 个尚未对应（3 行）",
+        "这是面板的图片",
+        "接受建议",
+    ):
+        assert text in html
+    panel.choose("StrAttr", None)  # choices keep their meaning in every language
+    assert "StrAttr" not in panel.columns

@@ -1,21 +1,22 @@
-import { STATE_WORDS } from "./view.mjs";
+import { t } from "./language.mjs";
+import { stateWord } from "./view.mjs";
 
-const EDGE_WORDS = { x1: "left", y1: "top", x2: "right", y2: "bottom" };
+const edges = (box) => Object.entries({ x1: t("left"), y1: t("top"), x2: t("right"), y2: t("bottom") }).map(([edge, word]) => `${word} ${box[edge]}`).join(" ");
 const REST_MS = 250; // a held arrow key counts as one change, not fifty
 
 // The announcement of an item for screen readers; null while its save is in flight, since "saved" or an alarm follows.
 export function describeItem({ at, count, item, now, box, owed, problem }) {
   if (owed === "saving") return null;
-  const parts = [`${at + 1} of ${count}: ${item.pic_name}`];
+  const parts = [t("{at} of {count}: {name}", { at: at + 1, count, name: item.pic_name })];
   if (problem) parts.push(problem);
-  if (now.from === "suggestion") parts.push(item.method === "stale" ? "stale, its region is offered" : `suggestion, ${Math.round(100 * (item.confidence ?? 0))} % sure`);
-  else parts.push(STATE_WORDS[now.state] || now.state);
-  if (box) parts.push(Object.entries(EDGE_WORDS).map(([edge, word]) => `${word} ${box[edge]}`).join(" "));
-  if (item.service) parts.push(`the service's box ${Object.entries(EDGE_WORDS).map(([edge, word]) => `${word} ${item.service[edge]}`).join(" ")}`);
-  if (now.from === "draft") parts.push("not saved");
-  if (now.from === "saved") parts.push("saved");
-  if (item.flagged) parts.push("flagged");
-  return parts.join(", ");
+  if (now.from === "suggestion") parts.push(item.method === "stale" ? t("stale, its region is offered") : t("suggestion, {percent} % sure", { percent: Math.round(100 * (item.confidence ?? 0)) }));
+  else parts.push(stateWord(now.state));
+  if (box) parts.push(edges(box));
+  if (item.service) parts.push(t("the service's box {edges}", { edges: edges(item.service) }));
+  if (now.from === "draft") parts.push(t("not saved"));
+  if (now.from === "saved") parts.push(t("saved"));
+  if (item.flagged) parts.push(t("flagged"));
+  return parts.join(t(", "));
 }
 
 // A live region for screen readers: announces each change once.
@@ -47,7 +48,7 @@ export class Announcer {
 
   announce() {
     const texts = [];
-    if (this.names.length) texts.push(this.names.length > 3 ? `Saved: ${this.names.length} images.` : `Saved: ${this.names.join(", ")}.`);
+    if (this.names.length) texts.push(this.names.length > 3 ? t("Saved: {count} images.", { count: this.names.length }) : t("Saved: {names}.", { names: this.names.join(t(", ")) }));
     if (this.next && this.next !== this.last) texts.push(this.next);
     if (texts.length) this.element.textContent = texts.join(" ");
     this.last = this.next || this.last;

@@ -1,6 +1,7 @@
 import { Announcer, describeItem } from "./announcer.mjs";
 import { EDGES, iou, warnings } from "./geometry.mjs";
-import { showCounts, showCrop, showText, STATE_WORDS } from "./view.mjs";
+import { t } from "./language.mjs";
+import { showCounts, showCrop, showText, stateWord } from "./view.mjs";
 
 const WHOLE = (image) => ({ x1: 0, y1: 0, x2: image.w, y2: image.h });
 
@@ -32,13 +33,13 @@ export class Display {
   // Report that Python has not answered for a while.
   alarmOwed() {
     const names = this.a.decisions.outbox.all().map((message) => message.pic_name);
-    const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
-    if (names.length) this.alarm(`NOT SAVED YET: ${names.slice(0, 3).join(", ")}${more}. Python is busy or not running. If the kernel was restarted, run the cell again: these decisions are kept and will be sent.`, "owed");
+    const more = names.length > 3 ? t(" and {more} more", { more: names.length - 3 }) : "";
+    if (names.length) this.alarm(t("NOT SAVED YET: {names}. Python is busy or not running. If the kernel was restarted, run the cell again: these decisions are kept and will be sent.", { names: names.slice(0, 3).join(t(", ")) + more }), "owed");
   }
 
   // Show or clear the alarm after a save was answered.
   answered(message, sent) {
-    if (sent && message.type === "refused") this.alarm(`NOT SAVED: ${sent.pic_name}: ${message.why}`, message.id);
+    if (sent && message.type === "refused") this.alarm(t("NOT SAVED: {name}: {why}", { name: sent.pic_name, why: message.why }), message.id);
     else if (sent && this.alarmed === message.id) this.alarm(null);
     if (!this.a.decisions.outbox.busy && this.alarmed === "owed") this.alarm(null);
     if (sent && message.type === "saved" && message.id !== this.a.current()) this.announcer.saved(sent.pic_name);
@@ -93,25 +94,25 @@ export class Display {
   }
 }
 
-const BADGES = { whole: "Whole image · Crop: false", service: "Left to the service" };
+const badgeOf = (state) => ({ whole: t("Whole image · Crop: false"), service: t("Left to the service") })[state] || "";
 
 // The text of an item's state chip.
 function chipText(now, item) {
-  if (now.from !== "suggestion") return STATE_WORDS[now.state] || now.state;
-  return item.method === "stale" ? "stale: its region is offered" : `suggestion, ${Math.round(100 * (item.confidence ?? 0))} % sure`;
+  if (now.from !== "suggestion") return stateWord(now.state);
+  return item.method === "stale" ? t("stale: its region is offered") : t("suggestion, {percent} % sure", { percent: Math.round(100 * (item.confidence ?? 0)) });
 }
 
 function measureText(box, image) {
   if (!image) return "";
-  if (!box) return `image ${image.w} × ${image.h} px`;
+  if (!box) return t("image {w} × {h} px", { w: image.w, h: image.h });
   const w = box.x2 - box.x1;
   const h = box.y2 - box.y1;
-  return `${w} × ${h} px · ${((100 * w * h) / (image.w * image.h)).toFixed(1)} % of ${image.w} × ${image.h}`;
+  return t("{w} × {h} px · {share} % of {wide} × {high}", { w, h, share: ((100 * w * h) / (image.w * image.h)).toFixed(1), wide: image.w, high: image.h });
 }
 
 function sides(item) {
-  const names = item.conflict.map((side) => side.who || "unknown");
-  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)} decided differently: G shows both; a new decision resolves it`;
+  const names = item.conflict.map((side) => side.who || t("unknown"));
+  return t("{names} and {last} decided differently: G shows both; a new decision resolves it", { names: names.slice(0, -1).join(t(", ")), last: names.at(-1) });
 }
 
 // Fill the side panel for an item. now: the effective decision; box: as drawn; picture: {w, h, bitmap, …} or null.
@@ -122,8 +123,8 @@ export function showItem(v, item, now, box, picture) {
   v.name.title = item.pic_name;
   v.chip.textContent = chipText(now, item);
   v.chip.dataset.state = now.from === "suggestion" ? "suggestion" : now.state;
-  v.badge.textContent = BADGES[now.state] || "";
-  v.badge.hidden = !BADGES[now.state];
+  v.badge.textContent = badgeOf(now.state);
+  v.badge.hidden = !badgeOf(now.state);
   v.badge.dataset.state = now.state;
   v.flagMark.hidden = !item.flagged;
   v.flag.setAttribute("aria-pressed", String(Boolean(item.flagged)));
@@ -133,22 +134,22 @@ export function showItem(v, item, now, box, picture) {
     if (input !== input.getRootNode().activeElement) input.value = box ? box[edge] : "";
     input.max = image ? (edge.startsWith("x") ? image.w : image.h) : "";
   }
-  const seen = item.service && (whole || box) ? ` · IoU with the service ${iou(item.service, whole || box).toFixed(2)}` : "";
+  const seen = item.service && (whole || box) ? t(" · IoU with the service {iou}", { iou: iou(item.service, whole || box).toFixed(2) }) : "";
   v.measure.textContent = measureText(box, image) + seen;
-  const notes = image && box ? warnings(box, image).map((one) => `Warning: ${one}`) : [];
-  if (item.conflict?.length) notes.unshift(`Conflict: ${sides(item)}`);
+  const notes = image && box ? warnings(box, image).map((one) => t("Warning: {text}", { text: one })) : [];
+  if (item.conflict?.length) notes.unshift(t("Conflict: {text}", { text: sides(item) }));
   const warning = notes.join(" · ");
   if (v.warn.textContent !== warning) v.warn.textContent = warning; // announce it once, not at every refresh
   showCrop(v.crop, picture, whole || box);
   if (v.note !== v.note.getRootNode().activeElement) v.note.value = item.note || "";
-  const where = box ? `, region ${EDGES.map((edge) => box[edge]).join(" ")}` : "";
-  v.stage.setAttribute("aria-label", `${item.pic_name}, ${STATE_WORDS[now.state] || now.state}${where}`);
+  const where = box ? t(", region {edges}", { edges: EDGES.map((edge) => box[edge]).join(" ") }) : "";
+  v.stage.setAttribute("aria-label", item.pic_name + t(", ") + stateWord(now.state) + where);
 }
 
 // Show whether the displayed decision is saved. owed: "saving", "refused" or "".
 export function showSaved(v, now, owed, count) {
-  const words = owed === "saving" ? "saving…" : now.from === "draft" ? "not saved" : now.from === "saved" ? "saved" : "";
-  v.saved.textContent = words;
-  v.saved.dataset.state = words;
+  const state = owed === "saving" ? "saving…" : now.from === "draft" ? "not saved" : now.from === "saved" ? "saved" : "";
+  v.saved.textContent = { "saving…": t("saving…"), "not saved": t("not saved"), saved: t("saved") }[state] || "";
+  v.saved.dataset.state = state;
   v.root.dataset.owed = String(count);
 }

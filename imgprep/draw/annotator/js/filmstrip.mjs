@@ -1,4 +1,5 @@
-import { el, STATE_WORDS } from "./view.mjs";
+import { t } from "./language.mjs";
+import { el, stateWord } from "./view.mjs";
 
 // Styles for the sides of a conflict: different colours, and dashes for every second side.
 export const SIDE_COLOURS = ["#38d6ff", "#ff8ad4", "#ffd24a"];
@@ -78,7 +79,7 @@ export class Filmstrip {
       tile.setAttribute("aria-selected", position === at ? "true" : "false");
       tile.setAttribute("aria-posinset", position + 1);
       tile.setAttribute("aria-setsize", count);
-      tile.title = `${item.pic_name}: ${STATE_WORDS[item.state] || item.state}${item.flagged ? ", flagged" : ""}`;
+      tile.title = `${item.pic_name}${t(": ")}${stateWord(item.state)}${item.flagged ? t(", flagged") : ""}`;
       tile.setAttribute("aria-label", tile.title);
       const thumb = thumbOf(item);
       const dpr = window.devicePixelRatio;

@@ -1,3 +1,5 @@
+import { t } from "./language.mjs";
+
 // Pure geometry for one image on one stage. Boxes are {x1, y1, x2, y2}: whole pixels of the upright image, x2 and y2
 // exclusive. A transform is {scale, ox, oy}: stage px = image px * scale + offset.
 
@@ -147,12 +149,12 @@ export function warnings(box, image) {
   const w = box.x2 - box.x1;
   const h = box.y2 - box.y1;
   const share = (w * h) / (image.w * image.h);
-  if (share < 0.02 || Math.min(w, h) < 32) found.push("tiny");
+  if (share < 0.02 || Math.min(w, h) < 32) found.push(t("tiny"));
   const sides = [
-    ["left", box.x1 === 0], ["top", box.y1 === 0], ["right", box.x2 === image.w], ["bottom", box.y2 === image.h],
+    [t("left"), box.x1 === 0], [t("top"), box.y1 === 0], [t("right"), box.x2 === image.w], [t("bottom"), box.y2 === image.h],
   ].filter((side) => side[1]).map((side) => side[0]);
-  if (sides.length === 4) found.push("the whole image");
-  else if (sides.length) found.push(`touches the ${sides.join(", ")} edge`);
+  if (sides.length === 4) found.push(t("the whole image"));
+  else if (sides.length) found.push(t("touches the {edges} edge", { edges: sides.join(t(", ")) }));
   return found;
 }
 

@@ -1,6 +1,7 @@
 import { isOpen } from "./decisions.mjs";
 import { drawThumb, SIDE_COLOURS } from "./filmstrip.mjs";
-import { el, SHORTCUTS, STATE_WORDS } from "./view.mjs";
+import { t } from "./language.mjs";
+import { el, SHORTCUTS, stateWord } from "./view.mjs";
 
 const THRESHOLD = 80; // percent; below it, a suggestion is accepted only if chosen
 
@@ -15,15 +16,15 @@ export class Grid {
     this.thumbs = new Map();
     this.chosen = new Map(); // id → whether a person took it (true) or rejected it (false); the threshold decides on the rest
     this.at = 0;
-    this.threshold = el("input", { type: "number", class: "ipr-threshold", min: 0, max: 100, step: 5, value: THRESHOLD, "aria-label": "Accept suggestions from this confidence, percent", oninput: () => this.mark() });
+    this.threshold = el("input", { type: "number", class: "ipr-threshold", min: 0, max: 100, step: 5, value: THRESHOLD, "aria-label": t("Accept suggestions from this confidence, percent"), oninput: () => this.mark() });
     this.head = el("span", { class: "ipr-grid-head" });
-    this.area = el("div", { class: "ipr-grid-area", role: "list", "aria-label": "Suggestions" });
+    this.area = el("div", { class: "ipr-grid-area", role: "list", "aria-label": t("Suggestions") });
     const button = (label, key, action) => el("button", { type: "button", class: "ipr-button", "aria-label": label, "aria-keyshortcuts": SHORTCUTS[key] || key, onclick: action }, el("span", {}, label), el("kbd", {}, key));
     element.append(
-      el("div", { class: "ipr-grid-bar" }, this.head, el("label", { class: "ipr-from" }, "from", this.threshold, "% sure"), el("span", { class: "ipr-grow" }),
-        button("Accept", "⏎", () => this.accept()), button("Reject", "X", () => this.turn(this.at)),
-        button("Open", "O", () => this.open(this.at)), button("Before", "PgUp", () => on.page(-1)),
-        button("After", "PgDn", () => on.page(1)), button("Close", "Esc", () => on.close())),
+      el("div", { class: "ipr-grid-bar" }, this.head, el("label", { class: "ipr-from" }, t("from"), this.threshold, t("% sure")), el("span", { class: "ipr-grow" }),
+        button(t("Accept"), "⏎", () => this.accept()), button(t("Reject"), "X", () => this.turn(this.at)),
+        button(t("Open"), "O", () => this.open(this.at)), button(t("Before"), "PgUp", () => on.page(-1)),
+        button(t("After"), "PgDn", () => on.page(1)), button(t("Close"), "Esc", () => on.close())),
       this.area);
   }
 
@@ -38,7 +39,7 @@ export class Grid {
     this.at = 0;
     this.complete = false; // whether every thumbnail of the page has arrived
     this.chosen.clear();
-    this.where = `${count ? from + 1 : 0}–${from + items.length} of ${count}`;
+    this.where = t("{first}–{last} of {count}", { first: count ? from + 1 : 0, last: from + items.length, count });
     this.tiles = items.map((item, number) => this.card(item, number));
     this.area.replaceChildren(...this.tiles);
     this.on.ask(items.map((item) => item.id));
@@ -62,9 +63,9 @@ export class Grid {
   sides(item, number) {
     return (item.conflict || []).map((side, which) => {
       const colour = SIDE_COLOURS[which % SIDE_COLOURS.length];
-      const state = side.state === "region" ? "" : `: ${STATE_WORDS[side.state] || side.state}`;
-      const name = `${side.who || "unknown"}${state}`;
-      const button = el("button", { type: "button", class: "ipr-side-button", title: `${name} is right`, onclick: () => this.settle(number, which) },
+      const state = side.state === "region" ? "" : t(": ") + stateWord(side.state);
+      const name = `${side.who || t("unknown")}${state}`;
+      const button = el("button", { type: "button", class: "ipr-side-button", title: t("{name} is right", { name }), onclick: () => this.settle(number, which) },
         el("span", { class: "ipr-swatch" }), el("span", {}, name), el("kbd", {}, String(which + 1)));
       button.firstChild.style.background = colour;
       return button;
@@ -116,20 +117,20 @@ export class Grid {
       const tile = this.tiles[number];
       const thumb = this.thumbs.get(item.id);
       const state = this.state(item);
-      const sure = item.state === "stale" ? "stale" : `${Math.round(100 * (item.confidence ?? 0))} %`;
+      const sure = item.state === "stale" ? t("stale") : `${Math.round(100 * (item.confidence ?? 0))} %`;
       ready += state === "ready" ? 1 : 0;
       tile.dataset.state = state;
       tile.dataset.chosen = number === this.at ? "yes" : "";
       tile.title = thumb?.problem || item.pic_name;
-      tile.querySelector(".ipr-card-state").textContent = { ready: sure, low: `${sure}, not accepted`, rejected: "rejected", done: STATE_WORDS[item.state] || item.state, conflict: "decided differently", problem: "cannot be shown", none: "no suggestion", loading: "…" }[state];
-      tile.setAttribute("aria-label", `${item.pic_name}, ${tile.querySelector(".ipr-card-state").textContent}`);
+      tile.querySelector(".ipr-card-state").textContent = { ready: sure, low: t("{sure}, not accepted", { sure }), rejected: t("rejected"), done: stateWord(item.state), conflict: t("decided differently"), problem: t("cannot be shown"), none: t("no suggestion"), loading: "…" }[state];
+      tile.setAttribute("aria-label", item.pic_name + t(", ") + tile.querySelector(".ipr-card-state").textContent);
       tile.querySelector(".ipr-card-sides").replaceChildren(...this.sides(item, number));
       drawThumb(tile.querySelector("canvas"), thumb, item, 120);
     });
     const chosen = this.tiles[this.at];
-    if (chosen) this.on.announce(`${this.at + 1} of ${this.items.length} on this page: ${chosen.getAttribute("aria-label")}`);
+    if (chosen) this.on.announce(t("{at} of {count} on this page: {label}", { at: this.at + 1, count: this.items.length, label: chosen.getAttribute("aria-label") }));
     const open = this.items.filter((item) => item.conflict?.length).length;
-    this.head.textContent = `${this.where} · Enter accepts ${ready}${open ? ` · ${open} in conflict: 1 or 2 chooses a side` : ""}`;
+    this.head.textContent = this.where + t(" · Enter accepts {ready}", { ready }) + (open ? t(" · {open} in conflict: 1 or 2 chooses a side", { open }) : "");
   }
 
   // Reject a card that would be accepted, or take one that would not.
@@ -259,13 +260,13 @@ export class Review {
       this.a.decisions.accept(item);
       this.take(this.a.decisions.items.get(item.id));
     }
-    this.a.display.status(`${items.length} accepted.`);
+    this.a.display.status(t("{count} accepted.", { count: items.length }));
   }
 
   settle(item, side) {
     this.a.decisions.settle(item, side);
     this.take(this.a.decisions.items.get(item.id));
-    this.a.display.status(`${item.pic_name}: resolved in favour of ${side.who || "the other side"}.`);
+    this.a.display.status(t("{name}: resolved in favour of {who}.", { name: item.pic_name, who: side.who || t("the other side") }));
   }
 
   leaveFor(id) {

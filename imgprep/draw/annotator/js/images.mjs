@@ -1,3 +1,5 @@
+import { t } from "./language.mjs";
+
 // Decoded previews by item id; previews no longer needed are closed, which bounds memory use.
 export class Pictures {
   constructor(ask, { keep = 8, decode = (blob) => createImageBitmap(blob) } = {}) {
@@ -32,10 +34,10 @@ export class Pictures {
         const bitmap = await this.decode(new Blob([buffer], { type: message.mime }));
         if (bitmap.width !== message.pw || bitmap.height !== message.ph) {
           bitmap.close();
-          picture.problem = "displayed at a different size than it was sent";
+          picture.problem = t("displayed at a different size than it was sent");
         } else picture.bitmap = bitmap;
       } catch (error) {
-        picture.problem = `the browser cannot show it (${error.message})`;
+        picture.problem = t("the browser cannot show it ({error})", { error: error.message });
       }
     }
     if (this.closed) {

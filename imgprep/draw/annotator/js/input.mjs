@@ -1,29 +1,30 @@
 import { EDGES, isBox, moveBy, nudgeEdge, sameBox } from "./geometry.mjs";
+import { t } from "./language.mjs";
 
 // Keyboard, buttons and form fields. Keys not handled here, such as Tab, F5 and Ctrl+S, go to the page.
 
-export const HELP = [
-  ["Enter", "save (or accept the suggestion) and continue"],
-  ["Shift+Enter", "back to the previous image"],
-  ["S, Page Down · Page Up", "skip · back, without saving"],
-  ["drag · handles · inside", "draw a box · drag an edge · move it"],
-  ["T", "two clicks instead of a drag"],
-  ["arrows · with Shift", "move the box (or the chosen edge) 1 px · 10 px"],
-  ["E", "choose an edge for the arrow keys; press again for the next"],
-  ["W", "whole image is the subject (Crop: false)"],
-  ["V", "leave it to the service"],
-  ["A", "accept the service's own box (violet, finely dashed) and continue"],
-  ["Delete", "remove the box, or undo a decision"],
-  ["=", "same box as on the previous image"],
-  ["Ctrl+Z · Ctrl+Shift+Z", "undo · redo, across images too"],
-  ["F · N", "flag for a second look · write a note"],
-  ["wheel · + −", "zoom at the pointer"],
-  ["Space and drag, middle button", "pan"],
-  ["0 · 1", "fit · one image pixel per screen pixel"],
-  ["G", "grid: accept a page of suggestions, resolve conflicts"],
-  ["/", "jump to a product or image"],
-  ["Esc", "discard unsaved changes; leave a field"],
-  ["?", "this list"],
+export const keyList = () => [
+  ["Enter", t("save (or accept the suggestion) and continue")],
+  ["Shift+Enter", t("back to the previous image")],
+  ["S, Page Down · Page Up", t("skip · back, without saving")],
+  [t("drag · handles · inside"), t("draw a box · drag an edge · move it")],
+  ["T", t("two clicks instead of a drag")],
+  [t("arrows · with Shift"), t("move the box (or the chosen edge) 1 px · 10 px")],
+  ["E", t("choose an edge for the arrow keys; press again for the next")],
+  ["W", t("whole image is the subject (Crop: false)")],
+  ["V", t("leave it to the service")],
+  ["A", t("accept the service's own box (violet, finely dashed) and continue")],
+  ["Delete", t("remove the box, or undo a decision")],
+  ["=", t("same box as on the previous image")],
+  ["Ctrl+Z · Ctrl+Shift+Z", t("undo · redo, across images too")],
+  ["F · N", t("flag for a second look · write a note")],
+  [t("wheel · + −"), t("zoom at the pointer")],
+  [t("Space and drag, middle button"), t("pan")],
+  ["0 · 1", t("fit · one image pixel per screen pixel")],
+  ["G", t("grid: accept a page of suggestions, resolve conflicts")],
+  ["/", t("jump to a product or image")],
+  ["Esc", t("discard unsaved changes; leave a field")],
+  ["?", t("this list")],
 ];
 
 const PLAIN = {
@@ -104,7 +105,7 @@ export class Input {
       this.a.decisions.draft(id, { state: "region", region: box, edited: true });
       return;
     }
-    this.a.display.status(`${value || "nothing"}: must be a whole number with left < right ≤ ${image.w} and top < bottom ≤ ${image.h}.`);
+    this.a.display.status(t("{value}: must be a whole number with left < right ≤ {w} and top < bottom ≤ {h}.", { value: value || t("nothing"), w: image.w, h: image.h }));
     this.a.v.numbers[edge].querySelector("input").value = from[edge];
   }
 
@@ -114,7 +115,7 @@ export class Input {
     const { last } = this.a.decisions;
     const box = last && { ...last, x2: Math.min(last.x2, w), y2: Math.min(last.y2, h) };
     if (box && isBox(box, { w, h })) this.a.decisions.draft(this.a.current(), { state: "region", region: box, edited: false });
-    else this.a.display.status(last ? "The previous box does not fit on this image." : "There is no previous box yet.");
+    else this.a.display.status(last ? t("The previous box does not fit on this image.") : t("There is no previous box yet."));
   }
 
   escape() {
@@ -129,7 +130,7 @@ export class Input {
     this.a.stage.pointer.twoClick = !this.a.stage.pointer.twoClick;
     this.a.v.root.dataset.twoClick = this.a.stage.pointer.twoClick ? "yes" : "";
     this.a.v.twoClick.setAttribute("aria-pressed", String(this.a.stage.pointer.twoClick));
-    this.a.display.status(this.a.stage.pointer.twoClick ? "Two clicks make a box." : "Dragging makes a box.");
+    this.a.display.status(this.a.stage.pointer.twoClick ? t("Two clicks make a box.") : t("Dragging makes a box."));
   }
 
   toggleHelp() {

@@ -6,12 +6,13 @@ import { isBox } from "./geometry.mjs";
 import { Review } from "./grid.mjs";
 import { Pictures, Thumbnails, wanted } from "./images.mjs";
 import { Input } from "./input.mjs";
+import { t, useTexts } from "./language.mjs";
 import { Position } from "./position.mjs";
 import { Stage } from "./stage.mjs";
 import { buildView, fillSelects, showEmpty } from "./view.mjs";
 
 const TEXTS_KEPT = 200;
-const CONFLICT = "Two people decided differently here: resolve it in the grid (G), draw a box, or press S to skip.";
+const conflictHint = () => t("Two people decided differently here: resolve it in the grid (G), draw a box, or press S to skip.");
 const NO_FRAME_MS = 300; // a hidden window gets no animation frames; use a timer instead
 
 // One display of the widget, which connects its parts: Decisions (drafts, saves, undo), Position (in the queue),
@@ -39,9 +40,9 @@ export class Annotator {
     this.review = new Review(this);
     this.connection = new Connection(model, {
       received: (message, buffers) => this.receive(message, buffers), welcome: (message) => this.welcome(message),
-      lost: (error) => this.display.alarm(`No connection to Python (${error.message}). Run the cell again: unsaved decisions are kept here.`),
+      lost: (error) => this.display.alarm(t("No connection to Python ({error}). Run the cell again: unsaved decisions are kept here.", { error: error.message })),
       late: (id, key) => this.decisions.outbox.flight.get(id)?.key === key && this.display.alarmOwed(),
-      resent: (list) => this.display.status(`${list.length} earlier saves are being sent again.`),
+      resent: (list) => this.display.status(t("{count} earlier saves are being sent again.", { count: list.length })),
     });
     this.input = new Input(this);
     element.append(this.v.root);
@@ -56,7 +57,7 @@ export class Annotator {
     this.v.root.style.setProperty("--high", `${message.height}px`);
     fillSelects(this.v, message);
     if (message.note) { // a sandbox's boxes must not be taken for the vendor's
-      this.stage.serviceLabel = "service (sandbox)";
+      this.stage.serviceLabel = t("service (sandbox)");
       this.display.status(message.note);
     }
   }
@@ -134,7 +135,7 @@ export class Annotator {
     const sent = this.decisions.answered(message);
     if (old && !sent && message.type === "refused") {
       if (old.region && message.item) this.decisions.drafts.set(message.item.id, { state: old.state, region: old.region, edited: true });
-      this.display.alarm(`An earlier save was refused: ${old.pic_name}: ${message.why}. It is kept as a draft, not saved.`);
+      this.display.alarm(t("An earlier save was refused: {name}: {why}. It is kept as a draft, not saved.", { name: old.pic_name, why: message.why }));
     }
     if (message.counts) this.counts = message.counts;
     this.display.answered(message, sent);
@@ -169,7 +170,7 @@ export class Annotator {
 
   goTo(at) {
     if (!this.position.inside(at)) {
-      this.display.status(at < 0 ? "This is the first image." : `This is the last image here. ${this.counts.left} are left in the whole queue.`);
+      this.display.status(at < 0 ? t("This is the first image.") : t("This is the last image here. {left} are left in the whole queue.", { left: this.counts.left }));
       this.refresh();
       return;
     }
@@ -184,7 +185,7 @@ export class Annotator {
     const picture = this.pictures.get(id);
     this.shownId = id !== undefined && picture ? id : null;
     this.stage.show(this.shownId, this.shownId === null ? null : picture);
-    this.display.message(this.shownId === null ? (this.position.count ? "Loading…" : "") : picture.problem || "");
+    this.display.message(this.shownId === null ? (this.position.count ? t("Loading…") : "") : picture.problem || "");
     this.stage.pointer.panning = false;
     this.display.box();
     this.display.saved();
@@ -231,7 +232,7 @@ export class Annotator {
     if (!problem && !this.painted()) return; // Enter was pressed before the image was visible
     const { from } = this.decisions.effective(id);
     if (from === "suggestion" && this.item().conflict?.length) {
-      this.display.status(CONFLICT);
+      this.display.status(conflictHint());
       return;
     }
     const nothingNew = from === "saved" || from === "sent" || (problem && from !== "draft");
@@ -239,15 +240,15 @@ export class Annotator {
     const done = nothingNew || this.decisions.save(id);
     this.leaving = false;
     if (done) this.goTo(this.position.at + 1);
-    else this.display.status("Nothing to save yet: draw a box, or press W (whole image), V (leave to the service) or S (skip).");
+    else this.display.status(t("Nothing to save yet: draw a box, or press W (whole image), V (leave to the service) or S (skip)."));
   }
 
   // Save the service's own box and continue.
   acceptService() {
     const item = this.item();
     if (!item || !this.painted() || this.stage.pointer.gesture) return;
-    if (!item.service) this.display.status("The service was not asked about this image, or detects no subject in it.");
-    else if (item.conflict?.length) this.display.status(CONFLICT);
+    if (!item.service) this.display.status(t("The service was not asked about this image, or detects no subject in it."));
+    else if (item.conflict?.length) this.display.status(conflictHint());
     else {
       this.leaving = true; // as when saving
       this.decisions.accept(item, item.service, { service: true });
@@ -264,7 +265,7 @@ export class Annotator {
   travel(way) {
     const id = this.decisions.travel(way);
     if (id === null) {
-      this.display.status("Nothing more.");
+      this.display.status(t("Nothing more."));
       return;
     }
     const at = this.position.positionOf(id);
@@ -273,7 +274,7 @@ export class Annotator {
   }
 
   mark(values) {
-    if (this.item() && this.decisions.mark(this.current(), values)) this.display.status("Saved together with the region.");
+    if (this.item() && this.decisions.mark(this.current(), values)) this.display.status(t("Saved together with the region."));
   }
 
   close() {
@@ -286,6 +287,7 @@ export class Annotator {
 }
 
 function render({ model, el: element }) {
+  useTexts(model.get("texts"));
   const annotator = new Annotator(model, element);
   return () => annotator.close();
 }

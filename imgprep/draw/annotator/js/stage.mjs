@@ -1,4 +1,5 @@
 import { boxBetween, clamp, dragHandle, fit, hit, hitHandle, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
+import { t } from "./language.mjs";
 import { EDGE_OF, paintBox, paintCross, paintService, paintWhole } from "./paint.mjs";
 
 // The stage: one canvas for the image, one above it for the box, and the pointer over both. It reports a box with the
@@ -15,7 +16,7 @@ export class Stage {
     this.box = null;
     this.whole = null; // the edges of the image, if the whole image is the subject
     this.service = null; // the service's box
-    this.serviceLabel = "service";
+    this.serviceLabel = t("service");
     this.dashed = false;
     this.edge = null;
     this.view = { scale: 1, ox: 0, oy: 0 };
@@ -292,7 +293,7 @@ export class Pointer {
     const box = this.result(g, p);
     if (!box) {
       this.stage.setBox(g.before, g.dashed);
-      this.stage.on.hint("That was outside the image.");
+      this.stage.on.hint(t("That was outside the image."));
       return;
     }
     this.first = null;
@@ -304,7 +305,7 @@ export class Pointer {
       if (!this.first) {
         this.first = { x: Math.round(clamp(point.x, 0, this.stage.shown.image.w)), y: Math.round(clamp(point.y, 0, this.stage.shown.image.h)) };
         this.held = { box: this.stage.box, dashed: this.stage.dashed };
-        this.stage.on.hint("Now the opposite corner.");
+        this.stage.on.hint(t("Now the opposite corner."));
         this.stage.paintFront();
         return;
       }
