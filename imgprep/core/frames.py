@@ -31,6 +31,11 @@ class Table(pd.DataFrame):
         part = self if rows is None else self.head(rows)
         return as_table(part[[name for name in columns if name in part.columns]])
 
+    def __repr__(self) -> str:
+        from imgprep.show.tables import table_text  # noqa: PLC0415  a room to the right, for display only
+
+        return table_text(self)
+
     def _repr_html_(self) -> str:
         from imgprep.show.tables import table_html  # noqa: PLC0415  a room to the right, for display only
 

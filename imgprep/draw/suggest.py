@@ -21,6 +21,7 @@ from PIL import Image
 
 from imgprep.core.errors import RegionError
 from imgprep.core.executors import Elsewhere, run_tasks
+from imgprep.core.notebook import shows
 from imgprep.core.processes import LostTask
 from imgprep.core.regions import Region
 from imgprep.draw.segmentation import (
@@ -176,7 +177,7 @@ def suggest_regions(
         tasks = ((read, name, file) for name, _, read in source.fetch_ahead(wanted, whole=True))
     found: dict[str, tuple[Any, ...]] = {}
     options: dict[str, Any] = {"executor": executor, "ready": readable, "workers": workers, "chunk": _CHUNK}
-    with tqdm(total=len(wanted), disable=not progress, unit="image", desc="suggest") as bar:
+    with tqdm(total=len(wanted), disable=not shows(progress), unit="image", desc="suggest") as bar:
         for (_, name, _), answer in run_tasks("imgprep.draw.suggest:suggest_one", tasks, **options):
             found[name] = (*[None] * 6, answer.detail) if isinstance(answer, LostTask) else answer
             bar.update()

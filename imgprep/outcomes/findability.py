@@ -20,6 +20,7 @@ from imgprep.core.errors import ConfigError, RegionError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import replacing
 from imgprep.core.frames import Table, detached, records, returns_table, show_fields_as_tables
+from imgprep.core.notebook import shows
 from imgprep.core.regions import Region, RegionState, named_edges, reordered
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted, percent
@@ -361,7 +362,9 @@ def _search(service: ImageSearch, chosen: pd.DataFrame, check: Check, *, progres
 
     rows = records(chosen[[*_KEY, "CategoryId"]])
     left = [row for row in rows if (row["ProductId"], row["PicName"]) not in check.answers]
-    with tqdm(total=len(rows), initial=len(rows) - len(left), disable=not progress, unit="image", desc="search") as bar:
+    with tqdm(
+        total=len(rows), initial=len(rows) - len(left), disable=not shows(progress), unit="image", desc="search"
+    ) as bar:
         for row in left:
             product, name, category = row["ProductId"], row["PicName"], row["CategoryId"]
             plain = service.search_by_name(product, name, count=RESULTS)

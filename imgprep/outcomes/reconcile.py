@@ -125,12 +125,12 @@ def reconcile(
     Examples
     --------
     >>> ip.reconcile(runs[0]).sums
-        outcome  lines
-    0  imported    275
-    1   deleted      0
-    2    failed     39
-    3   unknown      0
-    4      sent    314
+    outcome   lines
+    imported    275
+    deleted       0
+    failed       39
+    unknown       0
+    sent        314
     """
     runs = [run] if isinstance(run, Run) else sorted(run, key=lambda one: one.id)
     if not runs:

@@ -14,6 +14,7 @@ from imgprep.cloud.imagesearch import AnswerLost, ImageSearch
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, RegionError, ServiceError
 from imgprep.core.frames import records, returns_table
+from imgprep.core.notebook import shows
 from imgprep.core.regions import EDGES, Region, RegionState
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import shown
@@ -129,7 +130,8 @@ def service_regions(
     limits = limits_for(service_type(settings.service), settings.rules["limits"])
     check = start_check(settings.work / "subjects" if into is None else Path(into), settings, "subjects", clock.time())
     facts = {
-        name: probe(source, name, Tier.HEADER) for name in tqdm(rows, disable=not progress, unit="image", desc="read")
+        name: probe(source, name, Tier.HEADER)
+        for name in tqdm(rows, disable=not shows(progress), unit="image", desc="read")
     }
     recipes = {name: decide(fact, limits) for name, fact in facts.items()}
     problems = {name: recipe.reason for name, recipe in recipes.items() if recipe.action in ("missing", "refused")}
@@ -138,7 +140,7 @@ def service_regions(
         service = ImageSearch(settings, clock=clock)
         qps = service.searches_per_second()
         require_confirmed("service_regions", len(wanted), qps, confirm)
-        for name in tqdm(wanted, disable=not progress, unit="image", desc=cost(len(wanted), qps)):
+        for name in tqdm(wanted, disable=not shows(progress), unit="image", desc=cost(len(wanted), qps)):
             try:
                 answer = _answer(service, source, facts[name], recipes[name], int(limits["image_bytes"]))
                 check.add(("", name), answer)

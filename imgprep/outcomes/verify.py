@@ -17,6 +17,7 @@ from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCED_CATEGORY, Operation
 from imgprep.core.frames import records, show_fields_as_tables
+from imgprep.core.notebook import shows
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.asking import questions_digest, require_confirmed
@@ -279,7 +280,9 @@ def _ask(service: ImageSearch, wanted: pd.DataFrame, check: Check, *, progress: 
     from tqdm.auto import tqdm  # noqa: PLC0415
 
     keys = [key for key in wanted[_KEY].itertuples(index=False, name=None) if key not in check.answers]
-    with tqdm(total=len(wanted), initial=len(check.answers), disable=not progress, unit="image", desc="verify") as bar:
+    with tqdm(
+        total=len(wanted), initial=len(check.answers), disable=not shows(progress), unit="image", desc="verify"
+    ) as bar:
         for key in keys:
             check.add(key, service.image_record(*key))
             bar.update()

@@ -12,6 +12,7 @@ from imgprep.cloud.imagesearch import Found, ImageSearch
 from imgprep.core.clock import Clock
 from imgprep.core.errors import ConfigError, RegionError, ServiceError
 from imgprep.core.frames import records, returns_table
+from imgprep.core.notebook import shows
 from imgprep.core.regions import Region
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import shown
@@ -110,7 +111,7 @@ def what_if(
     requests = 2 * len(rows) + sum(region is not None for region in drawn)
     require_confirmed("what-if", requests, service.searches_per_second(), confirm)
     found = []
-    with tqdm(total=len(rows), disable=not progress, unit="image", desc="search") as bar:
+    with tqdm(total=len(rows), disable=not shows(progress), unit="image", desc="search") as bar:
         for row, region in zip(rows, drawn, strict=True):
             try:
                 data = source.read(source.find(str(row["PicName"])))

@@ -153,8 +153,8 @@ def build_batch(
     >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> built.plan.summary()
-      what reason  rows  products
-    0  add    new     5         4
+    what  reason  rows  products
+    add   new        5         4
     >>> sorted(file.name for file in built.folder.iterdir())[-3:]
     ['prepare.parquet', 'source_facts.parquet', 'wanted.parquet']
     """

@@ -198,7 +198,7 @@ def task_progress(
     task_id: str, where: str, *, show: bool, clock: Clock, waiting: bool = False
 ) -> Iterator[Callable[..., None]]:
     """Yield a function that shows a task's status and a note, in a notebook panel or on a terminal line."""
-    if not show:
+    if not shows(show):
         yield lambda task, note=None, progress=None: None
     elif in_notebook():
         with _panel(task_id, where, clock, waiting) as update:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -17,6 +18,8 @@ from imgprep.show.template import template
 
 #: Rows visible at once, and maximum number of rows stored in a notebook; the rest stay in the frame.
 VISIBLE, MOST = 10, 300
+#: Width of a table as plain text, and from how many rows on it is folded, as in pandas.
+WIDTH, UNFOLDED = 120, 60
 #: Longest text in a cell.
 CELL = 600
 _SEVERITIES = ("error", "warning", "info")
@@ -46,6 +49,8 @@ _WORDS = ("label", "family", "severity", "remedy", "outcome")
 _LABELS = {cause.id: cause.label for cause in CAUSES}
 #: Text lengths, in characters: from which a column gets a minimum width, and up to which it is not wrapped.
 _LONG, _SHORT = 40, 20
+#: Minimum width of a column of long texts or names as plain text.
+_WRAPPED = 18
 
 
 def table_html(
@@ -75,6 +80,53 @@ def table_html(
         total=t.counted(len(frame), "row"),
         hidden=hidden,
     )
+
+
+def table_text(frame: pd.DataFrame) -> str:
+    """Return a frame as plain text: like `table_html`, with texts wrapped and as many columns as fit."""
+    from rich.cells import cell_len  # noqa: PLC0415  only plain text needs it
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    t = texts(display_language())
+    names, hidden = _columns(frame)
+    rows = _worst_first(frame)
+    rows = rows.head(len(frame) if len(frame) <= UNFOLDED else VISIBLE)
+    labels = frame.attrs.get("labels", {})
+    cells = [[_cell(name, row[str(name)], labels, t) for name in names] for row in records(rows[names])]
+    titles = [_HEADERS.get(str(name), str(name).replace("_", " ")) for name in names]
+    columns = [[row[at] for row in cells] for at in range(len(names))]
+    kinds = [_kind(name, frame[name], column) for name, column in zip(names, columns, strict=True)]
+    widths = [max(map(cell_len, [title, *column])) for title, column in zip(titles, columns, strict=True)]
+    room = WIDTH + 2  # the last column needs no gap
+    for wraps in ({"long"}, {"long", "name"}):  # names are broken only where that saves a column
+        least = [min(width, _WRAPPED if kind in wraps else WIDTH) for kind, width in zip(kinds, widths, strict=True)]
+        if sum(least) + 2 * len(least) <= room:
+            break
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    fitting: list[int] = []
+    for at, name in enumerate(names):
+        if least[at] + 2 > room and fitting:
+            hidden.append(str(name))
+            continue
+        room -= least[at] + 2
+        fitting.append(at)
+        side: Literal["left", "right"] = "right" if kinds[at] == "number" else "left"
+        whole = kinds[at] not in wraps
+        table.add_column(Text(titles[at]), justify=side, overflow="fold", min_width=least[at], no_wrap=whole)
+    for row in cells:
+        table.add_row(*(Text(row[at]) for at in fitting))
+    out = io.StringIO()
+    Console(file=out, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False).print(table)
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    if not len(frame):
+        lines.append(t("no rows"))
+    if left := len(frame) - len(rows):
+        lines.append(t("{count} more of {total}", count=f"{left:,}", total=t.counted(len(frame), "row")))
+    if hidden and len(rows):
+        lines.append(t("Not shown: {columns}", columns=", ".join(hidden)))
+    return "\n".join(lines)
 
 
 def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:

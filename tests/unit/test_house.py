@@ -208,6 +208,17 @@ def test_files_are_written_by_one_mechanism():
     }
 
 
+def test_a_progress_bar_is_drawn_only_where_someone_can_see_it():
+    bars = [
+        (module, next((ast.unparse(word.value) for word in call.keywords if word.arg == "disable"), ""))
+        for module, file in modules().items()
+        for call in nodes(file)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "tqdm"
+    ]
+    # The line of a task is drawn by `task_progress`, which asks first.
+    assert [module for module, disable in bars if "shows(" not in disable] == ["imgprep.ship.panel"] and len(bars) > 10
+
+
 def test_environment_yml_has_the_bounds_of_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = list(project["dependencies"])

@@ -141,14 +141,15 @@ def test_where_it_cannot_be_known_the_run_is_unknown_and_nothing_is_started_agai
     assert here.submit().task_id == "1" and len(here.server.tasks()) == 1
 
 
-def test_a_busy_instance_is_waited_for_in_sight_or_given_up_as_asked(shop, capsys):
+def test_a_busy_instance_is_waited_for_in_sight_or_given_up_as_asked(shop, capsys, monkeypatch):
     here = shop(task_seconds=20)
     ImageSearch(here.settings, clock=here.clock).start_task()
     with pytest.raises(ServiceError, match="busy with task 1"):
         here.submit()
     assert not capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     run = here.ship(wait=True)
-    assert "waiting for task 1: PROCESSING" in capsys.readouterr().err
+    assert "waiting for task 1: processing" in capsys.readouterr().err
     assert run.task_id == "2" and run.state == "partial"
 
 
@@ -374,16 +375,18 @@ def test_a_panel_in_a_notebook_ends_with_the_last_status(shop, monkeypatch):
             shown.append(last.data)
 
     monkeypatch.setattr("imgprep.ship.panel.in_notebook", lambda: True)
+    monkeypatch.setattr("imgprep.ship.panel.shows", bool)
     monkeypatch.setattr("IPython.display.display", lambda panel, display_id: shown.append(panel) or Handle())
     here = shop(task_seconds=5)
     here.submit().follow(clock=here.clock)
     assert type(shown[0]).__name__ == "HTML" and "SUCCESS" in shown[1] and "SANDBOX" in shown[1]
 
 
-def test_elsewhere_following_tells_in_plain_text(shop, capsys):
+def test_elsewhere_following_tells_in_plain_text(shop, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     here = shop()
     here.submit().follow(clock=here.clock)
-    assert "task 1: SUCCESS" in capsys.readouterr().err
+    assert "task 1: partial, 3 imported, 1 failed" in capsys.readouterr().err
 
 
 def test_the_sdk_is_not_sent_through_a_proxy_to_loopback(shop, monkeypatch):

@@ -251,10 +251,11 @@ def test_the_panel_escapes_what_the_service_says():
     assert "<script>" not in text and "shop &lt;b&gt;" in text and "1 min 1 s" in text
 
 
-def test_no_message_of_the_service_acts_on_a_terminal(capsys):
+def test_no_message_of_the_service_acts_on_a_terminal(capsys, monkeypatch):
     from imgprep.cloud.imagesearch import Task, _wrapped
     from imgprep.ship.panel import task_progress
 
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     acting = "\x1b[2J\x1b]0;owned\x07done"
     with task_progress("1", "shop", show=True, clock=SystemClock()) as show:
         show(Task("1\x1b[5m", "b", "/p", "PRO\x1b[8m", message=acting))
@@ -290,10 +291,11 @@ def test_a_success_that_lost_images_is_not_shown_as_one():
     assert "although lines failed" in partial and "26 s" in partial
 
 
-def test_the_panel_shows_the_time_by_quota_and_then_the_outcome_of_the_lines(capsys):
+def test_the_panel_shows_the_time_by_quota_and_then_the_outcome_of_the_lines(capsys, monkeypatch):
     from imgprep.cloud.imagesearch import Task
     from imgprep.ship.panel import Progress, panel_html, task_progress
 
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     task, counts = Task("1", "b", "/p", "PROCESSING"), {"lines": 1405}
     text = panel_html(task, "shop", 3, progress=Progress(counts, None, 20.0, 80.0))
     assert "<b>processing</b> · 1,405 lines sent · task 1 on shop · 3 s" in text
@@ -305,6 +307,10 @@ def test_the_panel_shows_the_time_by_quota_and_then_the_outcome_of_the_lines(cap
     with task_progress("1", "shop", show=True, clock=SystemClock()) as show:
         show(done, None, Progress(counts, "partial"))
     assert "task 1: partial, 1,400 imported, 5 failed" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    with task_progress("1", "shop", show=True, clock=SystemClock()) as show:
+        show(done, None, Progress(counts, "partial"))
+    assert not capsys.readouterr().err  # a log file gets no line that is drawn again and again
 
 
 def test_the_panel_is_in_the_projects_language(monkeypatch):

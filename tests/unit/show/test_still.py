@@ -66,6 +66,14 @@ def test_text_is_escaped():
     assert not any(tag in html for tag in ("<script>", "<img src=x>", "<i>", "<u>"))
 
 
+def test_text_and_selection_get_their_background_from_the_theme_that_colours_them():
+    css = still_html(w.Select(options=["one"])).partition("</style>")[0]
+    rules = {name: body for line in css.splitlines() for name, _, body in [line.partition("{")]}
+    panel, chosen = rules[".imgprep-still"], rules[".imgprep-still .ips-list .ips-chosen"]
+    assert "color:var(--jp-ui-font-color1,#1f2328);background:var(--jp-layout-color1,#fff)" in panel
+    assert "var(--jp-layout-color1,#fff)" in chosen and "brand-color3" not in css  # pale in the dark theme too
+
+
 def test_long_lists_are_cut_and_counted():
     assert "25 more" in still_html(w.Select(options=[str(n) for n in range(40)]))
 

@@ -7,7 +7,7 @@ import pytest
 
 import imgprep as ip
 from imgprep.core.frames import Table, as_table, attach
-from imgprep.show.tables import MOST, VISIBLE, table_html
+from imgprep.show.tables import MOST, VISIBLE, WIDTH, table_html
 
 
 def findings(count=1):
@@ -90,3 +90,22 @@ def test_a_table_that_comes_with_a_frame_is_shown_as_one():
     frame = attach(pd.DataFrame({"a": [1]}), findings=pd.DataFrame({"rule": ["x"], "severity": ["error"]}))
     assert "imgprep-table" in frame.attrs["findings"]._repr_html_()
     assert len(pd.concat([frame, frame]).attrs) == 1
+
+
+def test_plain_text_shows_what_the_page_shows_whole_and_within_its_width():
+    frame = findings(3).assign(row=pd.array([1, None, 2], dtype="Int64"), ProductId=[None, "毛衣-1", "[b]"])
+    text = repr(as_table(frame))
+    lines = text.splitlines()
+    assert lines[0].split() == ["severity", "rule", "row", "product", "message", "fix"]
+    assert lines[1].startswith("error     int-attr-range    2  [b]      <script>alert(1)</script>")
+    assert text.count("end") == 2 and "…" not in text and "nan" not in text.lower() and "<NA>" not in text
+    assert max(map(len, lines)) <= WIDTH and lines[-1] == "Not shown: basis, field"
+
+
+def test_plain_text_folds_long_frames_and_names_the_columns_without_room():
+    wide = pd.DataFrame([{f"column {at}": "x" * 30 for at in range(9)}] * 100)
+    *lines, more, hidden = repr(as_table(wide)).splitlines()
+    assert len(lines) == 1 + VISIBLE and max(map(len, lines)) <= WIDTH
+    assert more == "90 more of 100 rows" and hidden == "Not shown: " + ", ".join(wide.columns[3:])
+    assert repr(as_table(wide.head(0))).splitlines()[-1] == "no rows"
+    assert len(repr(as_table(pd.DataFrame({"share": [0.5] * 60}))).splitlines()) == 61
