@@ -133,6 +133,21 @@ def _reasons(facts: Mapping[str, Any], bytes_max: int, orientation: int) -> tupl
     return pixels, rest
 
 
+#: Part of a reason → what is done to the image, without the numbers that differ between images.
+CHANGES = {
+    r"is not accepted": "format converted",
+    r"turned upright": "turned upright",
+    r"flattened onto white": "transparency flattened onto white",
+    r"\bto RGB": "converted to RGB",
+    r"to 8 bits per channel": "reduced to 8 bits per channel",
+    r"colours to sRGB": "colours converted to sRGB",
+    r"first of [\d,]+ ": "first frame taken",
+    r"personal metadata removed": "personal metadata removed",
+    r"over [\d,]+ bytes": "compressed to the size limit",
+    r"\bscaled ": "scaled down",
+}
+
+
 def _within(width: int, height: int, side: int) -> tuple[int, int]:
     longest = max(width, height)
     if longest <= side:

@@ -28,7 +28,7 @@ from imgprep.core.processes import LostTask, cores
 from imgprep.core.regions import Region
 from imgprep.core.settings import OssRoot
 from imgprep.core.text import shown
-from imgprep.fix.convert import RECIPE_VERSION, Copied, Recipe, decide, is_open, keep
+from imgprep.fix.convert import CHANGES, RECIPE_VERSION, Copied, Recipe, decide, is_open, keep
 from imgprep.images.found import Fetched, Source, Unfit
 from imgprep.images.names import folded, free_name, ready_name, shortened
 from imgprep.images.oss import OssFolder
@@ -157,6 +157,32 @@ def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
     if scale_x == 1 and scale_y == 1:
         return region
     return region.scaled(scale_x, scale_y, width=int(log_row["width"]), height=int(log_row["height"]))
+
+
+@returns_table
+def tally_changes(log: pd.DataFrame) -> pd.DataFrame:
+    """Count the images per kind of change; an image with several changes counts for each.
+
+    Parameters
+    ----------
+    log : pandas.DataFrame
+        Result of `prepare_images`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``change`` and ``images``, the most frequent first.
+
+    Examples
+    --------
+    >>> reasons = ["turned upright (EXIF orientation 6)", "turned upright (EXIF orientation 8), scaled from 9000 × 90"]
+    >>> tally_changes(pd.DataFrame({"action": "converted", "reason": reasons})).values.tolist()
+    [['turned upright', 2], ['scaled down', 1]]
+    """
+    reasons = log.loc[log["action"].eq("converted"), "reason"].astype("str")
+    counts = {change: int(reasons.str.contains(part, na=False).sum()) for part, change in CHANGES.items()}
+    rows = sorted(((change, count) for change, count in counts.items() if count), key=lambda row: -row[1])
+    return pd.DataFrame(rows, columns=["change", "images"])
 
 
 #: Current wording in a reason → wording of the first version, which plan digests still use.

@@ -35,6 +35,8 @@ _TRIES = 1_000
 #: A record may be this many pieces long; beyond, a quote was probably never closed.
 _LONGEST = 8
 _SAVE = "load it whole, save the catalogue (catalogue.to_parquet), and pass that file"
+#: Ending of the name of a column that keeps what the export says.
+_SOURCE = " (source)"
 #: Characters that are ignored when ids are compared: two spellings of an id are in one part.
 _IGNORED = r"[\s\x00-\x1f\x7f]"
 
@@ -115,16 +117,16 @@ def divide(
     entries = load_columns(columns)[0] if columns is not None else {}
     if HEADER in entries:
         raise NotDivisible(f"{path.name}: {HEADER} is in the column map; {_SAVE}")
-    more: dict[str, str | None] = {}
+    more: list[str] = []
     while True:
         try:
             return _divide(path, files, preset, entries, where, more=more)
         except _MoreColumns as found:  # from its first piece on, the parts then have the columns that a later one has
-            more |= found.columns
+            more += found.columns
 
 
 class _MoreColumns(Exception):
-    def __init__(self, columns: dict[str, str | None]) -> None:
+    def __init__(self, columns: list[str]) -> None:
         super().__init__()
         self.columns = columns
 
@@ -136,7 +138,7 @@ def _divide(
     entries: Mapping[str, Any],
     where: str | None,
     *,
-    more: Mapping[str, str | None],
+    more: Sequence[str],
 ) -> Divided:
     names: list[str] = []
     notes: list[pd.DataFrame] = []
@@ -185,7 +187,7 @@ def _may_fold(names: pd.Series[Any]) -> bool:
     return bool(texts.str.contains(r"[A-Z]|[^\x00-\x7f]").any())
 
 
-def _aligned(frame: pd.DataFrame, names: list[str], more: Mapping[str, str | None]) -> tuple[pd.DataFrame, list[str]]:
+def _aligned(frame: pd.DataFrame, names: list[str], more: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """Return a piece with the columns of all pieces, and their names."""
     if not names:
         if IMAGE_URL not in frame.columns:
@@ -193,9 +195,10 @@ def _aligned(frame: pd.DataFrame, names: list[str], more: Mapping[str, str | Non
             frame.insert(place, IMAGE_URL, pd.Series(pd.NA, index=frame.index, dtype="str"))
         names = list(frame.columns) + [name for name in more if name not in frame.columns]
     if strangers := [name for name in frame.columns if name not in names]:
-        raise _MoreColumns({name: next((n for n in names if f"{n} (source)" == name), None) for name in strangers})
+        raise _MoreColumns(strangers)
+    # A piece without a column "… (source)" keeps every name as it is in the export.
     lacking = {
-        name: frame[same] if (same := more.get(name)) else pd.Series(pd.NA, index=frame.index, dtype="str")
+        name: frame.get(name.removesuffix(_SOURCE), pd.Series(pd.NA, index=frame.index, dtype="str"))
         for name in names
         if name not in frame.columns
     }

@@ -10,12 +10,14 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ from imgprep.plan.batch_folder import (
     basis_of,
     fresh_folder,
     is_marked,
+    require_batch_folder,
     sha256_of,
     write_folder,
     write_table,
@@ -262,18 +265,24 @@ class _Job:
             if 0 < len(self.state["parts"]) < self.count:
                 _log.warning("%s: goes on after %d of %d parts", self.out, len(self.state["parts"]), self.count)
             return
-        if state:
-            changed = [name for name in key if key[name] != state["key"].get(name)] or ["set of files in the parts"]
+        before = state.get("key")
+        if before:
+            changed = [name for name in key if key[name] != before.get(name)] or ["set of files in the parts"]
             _log.warning("%s: starts anew, because of another %s", self.out, ", ".join(changed))
+        earlier = [self.out / name for name in found if _is_part(name) and is_marked(self.out / name)]
+        folders = list(dict.fromkeys([*earlier, *self.folders]))  # of more parts than now, the others stay empty
+        for folder in folders:
+            require_batch_folder(folder, [], [self.path])
         self.out.mkdir(parents=True, exist_ok=True)
-        self.state = {"key": key, "divided": None, "checked": {}, "parts": {}, "settling": [], "settled": None}
+        self.state = {"key": {}, "divided": None, "checked": {}, "parts": {}, "settling": [], "settled": None}
         self.state["facts"] = False
-        self.save()
+        self.save()  # without a key, as a call that is killed below leaves parts of the earlier export
         for name in (FINDINGS, LOADED):
             self.written.remove(name)
-        earlier = [self.out / name for name in found if is_marked(self.out / name)]
-        for folder in dict.fromkeys([*earlier, *self.folders]):  # of more parts than now, the others stay empty
+        for folder in folders:
             fresh_folder(folder, [], [self.path])
+        self.state["key"] = key
+        self.save()
 
     def _key(self, reading: Mapping[str, Any]) -> dict[str, Any]:
         rules, baseline = self.rules, self.baseline
@@ -287,6 +296,7 @@ class _Job:
             "plan": [baseline.delete_missing, list(baseline.ignore), baseline.instance],
             "region": drawn and hashlib.sha256(drawn.encode()).hexdigest(),
             "table of facts": self.facts_file and sha256_of(self.facts_file),
+            "version of imgprep": version("imgprep"),
             "version of polars": pl.__version__,
         }
         return dict(json.loads(json.dumps(key, default=str)))
@@ -548,6 +558,10 @@ _NO_NAMES = pl.DataFrame(schema={"name": pl.String})
 _NO_IMAGES = pl.DataFrame(
     schema={"i_digest": pl.String, "products": pl.UInt32, "ids": pl.List(pl.String), "first": pl.Int64}
 )
+
+
+def _is_part(name: str) -> bool:
+    return re.fullmatch(r"part-\d+", name) is not None
 
 
 def _read_state(folder: Path) -> dict[str, Any]:

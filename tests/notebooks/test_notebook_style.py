@@ -77,3 +77,10 @@ def test_nothing_is_saved_that_changes_with_every_run(notebook):
 def test_the_start_page_names_every_notebook():
     start = (NOTEBOOKS[0].parent / "START.md").read_text(encoding="utf-8")
     assert re.findall(r"\]\((\w+\.ipynb)\)", start) == [file.name for file in NOTEBOOKS]
+
+
+def test_the_start_page_asks_what_the_notebooks_ask():
+    rows = re.findall(r"\]\(\w+\.ipynb\) \| (.+?) \|", (NOTEBOOKS[0].parent / "START.md").read_text(encoding="utf-8"))
+    for asked, file in zip(rows, NOTEBOOKS, strict=True):
+        title = nbformat.read(file, 4).cells[0].source.partition("\n")[0].partition(" · ")[2]
+        assert asked == title or not title.endswith("?"), file.name

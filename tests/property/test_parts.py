@@ -1,5 +1,6 @@
 """An export that is built in parts gives the findings, lines and exclusions of the whole, to the row."""
 
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,48 @@ def test_a_changed_export_or_setting_starts_anew(export, tmp_path, caplog):
     assert "because of another export, number of parts, rule" in caplog.text
     assert lines(out).keys() == {"part-1"}, "a part of the earlier export could be sent"
     assert built.rows == 20
+
+
+def test_a_call_killed_while_it_starts_anew_leaves_no_part_or_finding_of_the_earlier_export(tmp_path, monkeypatch):
+    frame = pd.DataFrame({"ProductId": map(str, range(20)), "PicName": "a.jpg", "CustomContent": "k:v"})
+    frame.assign(CategoryId="x").to_parquet(tmp_path / "old.parquet")
+    frame.head(5).assign(PicName="b.jpg").to_parquet(tmp_path / "new.parquet")
+    out = tmp_path / "out"
+    build_parts(tmp_path / "old.parquet", out, parts=3, baseline=Baseline(confirm_rows=20), progress=False)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "fresh_folder", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build_parts(tmp_path / "new.parquet", out, parts=1, progress=False)
+    monkeypatch.undo()
+    built = build_parts(tmp_path / "new.parquet", out, parts=1, progress=False)
+    assert lines(out).keys() == {"part-1"}, "a part of the earlier export could be sent"
+    assert "category-not-integer" not in set(built.findings["rule"])
+
+
+def test_starting_anew_clears_no_folder_that_is_not_a_part(tmp_path):
+    frame = pd.DataFrame({"ProductId": map(str, range(20)), "PicName": "a.jpg", "CustomContent": "k:v"})
+    path, out = tmp_path / "export.parquet", tmp_path / "out"
+    frame.to_parquet(path)
+    build_parts(path, out, parts=2, progress=False)
+    shutil.copytree(out / "part-1", out / "part-1 sent on Monday")
+    (out / "part-2" / "mine.txt").write_text("mine")
+    kept = lines(out)
+    frame.head(5).to_parquet(path)
+    build_parts(path, out, parts=2, progress=False)
+    assert lines(out)["part-1 sent on Monday"] == kept["part-1 sent on Monday"]
+    assert (out / "part-2" / "mine.txt").exists()
+
+
+def test_a_name_from_a_link_in_one_piece_keeps_the_names_of_all_pieces_as_exported(tmp_path):
+    names = [f"p{n}.jpg" for n in range(60)]
+    names[2] = "http://shop.example/a.jpg"
+    path = tmp_path / "export.csv"
+    path.write_text("ProductId,PicName\n" + "".join(f"{n},{name}\n" for n, name in enumerate(names)))
+    built = assert_same(path, tmp_path / "out", parts=2)
+    assert set(read(built, "catalogue")["PicName (source)"]) == set(names)
 
 
 def test_too_many_exclusions_in_all_parts_together_leave_nothing_to_send_until_confirmed(tmp_path):

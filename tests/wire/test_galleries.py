@@ -1,6 +1,7 @@
 """One gallery per sandbox over real sockets, and the commands that go by it."""
 
 import json
+import os
 
 import pytest
 
@@ -133,7 +134,7 @@ def test_the_week_is_planned_against_the_own_gallery_and_nothing_is_sent(imgprep
     words = ("week", catalogue, "--images", photos, "--columns", columns)
     printed = imgprep(*words, code=1)
     positions = [printed.index(text) for text in ("load: 3 rows", "compare with the last", "Estimated cost", "check:")]
-    assert positions == sorted(positions) and "image-missing" in printed
+    assert positions == sorted(positions) and "image-missing" in printed and "needs a rate" not in printed
     plan = imgprep(*words, code=1, json_out=True)
     assert [(row["what"], row["rows"]) for row in plan if row["what"] == "replace"] == [("replace", 1)]
     lines = (tmp_path / "imgprep-work/week" / META).read_text(encoding="utf-8").splitlines()
@@ -145,3 +146,17 @@ def test_the_week_is_planned_against_the_own_gallery_and_nothing_is_sent(imgprep
     assert "from 1 run and the export 20" in imgprep.again(*words, variables={}).stderr
     elsewhere = imgprep.again(*words, variables={"IMGPREP_SANDBOX": "other-00000000"})
     assert "0 images, from 0 runs" in elsewhere.stderr
+
+
+def test_the_week_without_an_instance_names_the_setting(tmp_path, monkeypatch, capsys):
+    from imgprep.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("IMGPREP_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    (tmp_path / "export.csv").write_text("ProductId,PicName,CustomContent\n1,a.jpg,k:v\n", encoding="utf-8")
+    main(["week", "export.csv", "--images", "photos", "--confirm", "1"])
+    printed = capsys.readouterr().err
+    assert "no instance is set, so the plan assumes a gallery of 0 images" in printed

@@ -57,6 +57,7 @@ def lab(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
+    from imgprep.load.image_names import IMAGE_URL
     from imgprep.load.left_out import left_out
     from imgprep.look.rules.book import check as check_rows
     from imgprep.look.rules.book import summary
@@ -88,7 +89,9 @@ def check(options: Namespace) -> int:
         )
         wanted = left_out(catalogue).isna().sum()
         print(f"\n{counted(int(wanted), 'row')} checked: {counts or 'no findings'}")
-        if len(findings):
+        if not options.images and IMAGE_URL in catalogue and catalogue[IMAGE_URL].notna().any():
+            print("Next: `imgprep fetch --into DIR` downloads the images; then add --images DIR", file=sys.stderr)
+        elif len(findings):
             print("Next: `imgprep look --out FILE.html` shows the images; --all lists every finding", file=sys.stderr)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
 
@@ -351,6 +354,9 @@ def week(options: Namespace) -> int:
     _step(options, "check:", summary(built.findings))
     gallery = runs[-1].gallery if runs else settings.gallery
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
+    if not runs and not settings.instance:
+        images = counted(len(known), "image")
+        held = f"no instance is set, so the plan assumes a gallery of {images}; name yours as instance in imgprep.toml"
     if dump := known.attrs["basis"]["dump"]:
         held += f" and the export {dump}"
     next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"
@@ -406,10 +412,9 @@ def _build(
         print(f"Kept as in the gallery, because the catalogue has no columns for them: {kept}", file=sys.stderr)
     if options.format == "table" and len(built.plan.batch):
         print("\nEstimated cost:")
-        show(
-            estimate(built.plan, built.facts, durations=tally_durations(own_runs(load_runs(settings.runs), settings))),
-            options.format,
-        )
+        earlier = tally_durations(own_runs(load_runs(settings.runs), settings))
+        costs = estimate(built.plan, built.facts, durations=earlier)
+        show(costs[costs["value"].notna()], options.format)
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
     _print_left(built.plan, options)

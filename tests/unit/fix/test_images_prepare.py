@@ -229,3 +229,20 @@ def test_a_copy_stays_good_although_its_reason_is_worded_anew(shop, tmp_path):
     again = prepare_images(facts, shop, out, progress=False).set_index("PicName")
     assert copy.stat().st_ino == before, "the copy was made again"
     assert again["digest"].to_dict() == first["digest"].to_dict()
+
+
+def test_equal_changes_add_up_although_their_numbers_and_names_differ():
+    from imgprep.fix.convert import CHANGES, _reasons
+    from imgprep.fix.prepare import tally_changes
+
+    facts = {"mode": "RGB", "depth": 16, "profile": "p", "frames": 3, "personal": True, "bytes": 9}
+    several = [
+        ", ".join(map(", ".join, _reasons({**facts, "format": "ICO", "alpha": alpha, "mode": mode}, 8, 6)))
+        for alpha, mode in ((True, "RGBA"), (False, "P"))
+    ]
+    reasons = [*several, "scaled from 9000 × 90, named a.png", "scaled from 8000 × 80", None]
+    log = pd.DataFrame({"action": ["converted"] * 4 + ["kept"], "reason": reasons})
+    counts = dict(tally_changes(log).values.tolist())
+    assert counts["scaled down"] == 2 and counts["turned upright"] == 2 and counts["converted to RGB"] == 1
+    assert set(counts) >= set(CHANGES.values()) - {"reduced to 8 bits per channel"}
+    assert tally_changes(log.tail(1)).empty
