@@ -23,6 +23,8 @@ WIDTH, UNFOLDED = 120, 60
 #: Longest text in a cell.
 CELL = 600
 _SEVERITIES = ("error", "warning", "info")
+#: Severity of the results of `preflight`.
+_RESULTS = {"fail": "error", "warn": "warning", "unknown": "info"}
 _SHARES = ("share", "success", "first_time", "held_back", "recall", "rank_1")
 _SCORES = ("score", "confidence", "iou", "scale_x", "scale_y", "seconds")
 _MOMENTS = ("at", "started", "ended", "modified", "created", "since", "when")
@@ -66,7 +68,7 @@ def table_html(
     rows = _worst_first(frame).head(MOST)
     labels = frame.attrs.get("labels", {})
     cells = [[_cell(name, row[name], labels, t) for name in names] for row in records(rows[names])]
-    severities = rows["severity"].astype(object).tolist() if "severity" in rows else [""] * len(rows)
+    severities = _severities(rows).tolist()
     kinds = [_kind(name, frame[name], [row[at] for row in cells]) for at, name in enumerate(names)]
     lines = [{"severity": severity, "cells": row} for severity, row in zip(severities, cells, strict=True)]
     titles = {**_HEADERS, **(headers or {})}
@@ -154,11 +156,18 @@ def _kind(name: Any, column: pd.Series, texts: list[str]) -> str:
     return "name" if name in _NAMES else "long" if longest > _LONG else "short" if longest <= _SHORT else ""
 
 
+def _severities(frame: pd.DataFrame) -> pd.Series:
+    """Return each row's severity: error, warning, info, or none."""
+    if "severity" in frame.columns:
+        return frame["severity"].astype(object)
+    if {"check", "result"} <= set(frame.columns):
+        return frame["result"].astype(object).map(_RESULTS)
+    return pd.Series("", index=frame.index, dtype=object)
+
+
 def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
-    if "severity" not in frame.columns:
-        return frame
     rank = {name: place for place, name in enumerate(_SEVERITIES)}
-    order = frame["severity"].astype(object).map(rank).fillna(len(rank))
+    order = _severities(frame).map(rank).fillna(len(rank))
     return frame.iloc[order.argsort(kind="stable").to_numpy()]
 
 

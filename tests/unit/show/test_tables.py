@@ -35,6 +35,13 @@ def test_messages_are_whole_and_escaped_and_the_worst_row_is_first():
     assert "Not shown: basis, field" in html
 
 
+def test_failed_checks_come_first_in_the_colour_of_an_error():
+    frame = pd.DataFrame({"check": ["a", "b", "c"], "result": ["ok", "unknown", "fail"]})
+    html = table_html(frame)
+    assert cells(html) == ["c", "fail", "b", "unknown", "a", "ok"]
+    assert re.findall(r"<tr(?: class=\"(\w+)\")?><td", html) == ["error", "info", ""]
+
+
 def test_labels_shares_moments_and_missing_values_read_as_text():
     frame = pd.DataFrame(
         {
