@@ -125,7 +125,7 @@ def test_the_gallery_is_verified_by_command(imgprep, shop, sandbox, tmp_path):
         assert "p1.jpg" in (tmp_path / "again" / META).read_text(encoding="utf-8")
         imgprep("review", "--html", "month.html")
         page = (tmp_path / "month.html").read_text(encoding="utf-8")
-        assert "asked on" in page and "there as sent: 1" in page
+        assert "checked on" in page and "there as sent: 1" in page
     finally:
         from imgprep.sandbox.imagesearch.state import Put
 
