@@ -17,7 +17,7 @@ class LeavesPicture:
     _language: str | None = None  #: by default that of the current project
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        return with_picture(super()._repr_mimebundle_(**options), self, still_html(self, self._language))  # type: ignore[misc]
+        return with_picture(super()._repr_mimebundle_(**options), self, still_html(self, self._language))  # type: ignore[misc]  # untyped base
 
 
 def with_picture(bundle: Any, panel: object, picture: str) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Page:
     def _repr_html_(self) -> str:
         _, _, rest = self.path.read_text(encoding="utf-8").partition("<body")
         content = rest.partition(">")[2].rpartition("</body>")[0]
-        return f"<style>{template('cards.html').module.style(_SIDE)}</style>{content}"  # type: ignore[attr-defined]
+        return f"<style>{template('cards.html').module.style(_SIDE)}</style>{content}"  # type: ignore[attr-defined]  # a macro
 
 
 def figure_uri(figure: Figure) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-#: Reading, checking, fixing, charts, and one batch over real sockets: whatever a dependency is used for.
+#: Reading, checking, fixing, charts, and one batch over real sockets: every use of a dependency.
 TESTS = [
     *("tests/unit/meta", "tests/unit/fix", "tests/unit/load/test_reading.py", "tests/unit/look/test_checks.py"),
     *("tests/unit/draw/test_store.py", "tests/unit/show/test_charts.py", "tests/wire/test_data_dictionary.py"),

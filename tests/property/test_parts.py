@@ -55,13 +55,13 @@ def small_pieces():
 
 
 def in_order(frame, *without):
-    """The rows of a frame, whatever their order."""
+    """The rows of a frame, in any order."""
     frame = pd.DataFrame(frame).drop(columns=list(without)).astype(object).where(lambda table: table.notna(), None)
     return sorted(map(repr, frame.to_dict("records")))
 
 
 def assert_rows(found, expected, *without):
-    """Compare the rows of two frames, whatever their order."""
+    """Compare the rows of two frames, in any order."""
     one, other = in_order(found, *without), in_order(expected, *without)
     differ = [("found", row) for row in one if row not in other] + [
         ("expected", row) for row in other if row not in one
