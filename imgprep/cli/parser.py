@@ -472,8 +472,8 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 
     undo = command("undo", "outcomes", "Build the batch that undoes a run.")
     undo.add_argument("run_folder", type=Path, metavar="RUN")
-    text = "folders of the images as sent"
-    undo.add_argument("--images", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help=text)
+    text = "folders and zip archives of the images as sent, or oss://BUCKET/FOLDER (default: the project's)"
+    undo.add_argument("--images", type=root, nargs="+", action="extend", metavar="DIR", help=text)
     undo.add_argument("--later", action="store_true", help="also undo later runs")
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")

@@ -200,7 +200,7 @@ def build_batch(
     # The copies are on this machine, which others need not reach.
     sent = inspect_images(prepared.loc[ready & ~there, "new_name"], outbox, progress=progress)
     if remote is not None:
-        prepared = _with_origins(prepared, remote)
+        prepared = with_origins(prepared, remote)
         named = source_facts.set_index("PicName").loc[prepared.loc[there, "PicName"]].reset_index()
         unmoved = named.assign(PicName=prepared.loc[there, "new_name"].to_numpy())
         sent = pd.concat([sent, unmoved], ignore_index=True) if len(sent) else unmoved
@@ -246,7 +246,7 @@ def _within(remote: OssFolder | None, target: str | os.PathLike[str] | None) -> 
 _ORIGIN = ("bucket", "key", "etag", "endpoint", "region")
 
 
-def _with_origins(prepared: pd.DataFrame, remote: OssFolder) -> pd.DataFrame:
+def with_origins(prepared: pd.DataFrame, remote: OssFolder) -> pd.DataFrame:
     """Add the object of each image, from which `upload` has copies made."""
     origins: list[Origin | None] = []
     for name in prepared["PicName"]:

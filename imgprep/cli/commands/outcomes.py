@@ -260,8 +260,10 @@ def undo(options: Namespace) -> int:
     from imgprep.outcomes.undo import build_undo
     from imgprep.ship.run import open_run
 
+    settings = settings_of(options)
+    images = options.images or settings.images or []
     run = open_run(options.run_folder)
-    built = build_undo(run, options.images, options.out, later=options.later, confirm=options.confirm)
+    built = build_undo(run, images, options.out, later=options.later, confirm=options.confirm)
     show(built.plan.summary(), options.format)
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
