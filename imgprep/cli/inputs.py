@@ -37,11 +37,11 @@ def settings_of(options: Namespace) -> Settings:
     else:
         settings = Settings.from_env(**arguments)
     for name in ("images", "earlier"):
-        given = getattr(options, name, None)
-        if isinstance(given, list):
-            setattr(options, name, [_reached(root, settings) for root in given])
-        elif given is not None:
-            setattr(options, name, _reached(given, settings))
+        roots: Any = getattr(options, name, None)
+        if isinstance(roots, list):
+            setattr(options, name, [_reached(root, settings) for root in roots])
+        elif roots is not None:
+            setattr(options, name, _reached(roots, settings))
     return settings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,7 +167,7 @@ def _with_replaced(then: pd.DataFrame, undone: list[Run]) -> pd.DataFrame:
     return pd.concat([then, unknown], ignore_index=True)
 
 
-def _gathered(batch: pd.DataFrame, sources: list[Source], out: Path) -> tuple[pd.Series, pd.DataFrame]:
+def _gathered(batch: pd.DataFrame, sources: Sequence[Source], out: Path) -> tuple[pd.Series, pd.DataFrame]:
     """Copy the images whose bytes match their digests; return which lines have one, and the log of those in OSS."""
     images = batch[["file", "PicName", "digest"]].dropna().drop_duplicates()
     found: set[tuple[str, str]] = set()
