@@ -384,6 +384,8 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         has.cluster,
     )
     upload.add_argument("batch", type=Path, metavar="BATCH", help="batch folder, from imgprep build")
+    text = "images of a batch built in parts: folder, or oss://BUCKET/FOLDER (default: those in the batch folder)"
+    upload.add_argument("--images", type=root, metavar="DIR", help=text)
     upload.add_argument("--dry-run", action="store_true", help="show what would be sent; send nothing")
     upload.add_argument("--processes", type=int, default=1, metavar="N", help="number of upload processes (default: 1)")
     upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")

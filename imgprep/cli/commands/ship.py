@@ -34,7 +34,7 @@ def upload(options: Namespace) -> int:
     with open_cluster(settings.cluster) as executor:
         log = send(
             options.batch,
-            None,
+            options.images,
             settings,
             dry_run=options.dry_run,
             replace=options.replace,
