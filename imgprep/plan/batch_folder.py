@@ -28,7 +28,8 @@ from imgprep.plan.compare import gallery_digest
 from imgprep.plan.model import Baseline, Plan
 from imgprep.plan.preview import BlastRadius
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 IMAGES = "images"
 VERSION = 1
 #: Describes the batch and marks the folder as a batch folder, so it is written before anything else.
