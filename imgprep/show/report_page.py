@@ -133,7 +133,7 @@ def _headline(run: Run, sums: dict[str, Any], t: Texts) -> str:
     if not sums["lines"]:
         return t("Nothing was sent.")
     if not run.ended and not run.undecided:
-        return t("The task has not ended: how its {lines} end is not known yet.", lines=lines)
+        return t("The task has not ended; the outcome of its {lines} is not known yet.", lines=lines)
     if sums["unknown"]:
         return t(
             "{done} of {lines} succeeded, {failed} failed, and {unknown} ended unknown.",
