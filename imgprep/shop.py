@@ -26,9 +26,13 @@ from imgprep.demo.history import make_history
 from imgprep.demo.notebook_inputs import fill_practice
 from imgprep.demo.shop import PART, demo_shop
 from imgprep.draw.store import RegionStore
+from imgprep.draw.suggest import suggest_regions
+from imgprep.fix.prepare import prepare_images
 from imgprep.load.catalogue import load_catalogue
+from imgprep.look.duplicates import find_duplicates
 from imgprep.look.facts import Tier
 from imgprep.look.inspect import inspect_images
+from imgprep.look.match_files import match_files
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
 from imgprep.outcomes.findability import Findability, findability
@@ -369,6 +373,27 @@ class Project:
         See `match_names` for the columns.
         """
         return match_names(catalogue, self.images)
+
+    def match_files(self, catalogue: pd.DataFrame, **options: Any) -> pd.DataFrame:
+        """Return the product that each file among the project's images shows. See `match_files` for the options."""
+        with open_cluster(self.settings.cluster) as executor:
+            return match_files(self.images, catalogue, **{"executor": executor, **options})
+
+    def duplicates(self, facts: pd.DataFrame, catalogue: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return identical and nearly identical images, with equal pixels confirmed. See `find_duplicates`."""
+        with open_cluster(self.settings.cluster) as executor:
+            return find_duplicates(facts, catalogue, root=self.images, executor=executor)
+
+    def prepare(self, facts: pd.DataFrame, out: str | Path, **options: Any) -> pd.DataFrame:
+        """Make service-ready copies in `out`; return their log. See `prepare_images` for the options."""
+        given = {"service": self.settings.service, "limits": self.settings.limits, **options}
+        with open_cluster(self.settings.cluster) as executor:
+            return prepare_images(facts, self.images, out, **{"executor": executor, **given})
+
+    def suggest_regions(self, images: pd.DataFrame | Iterable[str], **options: Any) -> pd.DataFrame:
+        """Suggest the subject's region in many images. See `suggest_regions` for the options."""
+        with open_cluster(self.settings.cluster) as executor:
+            return suggest_regions(images, self.images, **{"executor": executor, **options})
 
     def feedback(self, findings: pd.DataFrame, *, by: str = "folder") -> Page:
         """Write the fault sheet for photographers, ``imgprep-work/feedback.html``; a notebook shows it.

@@ -13,7 +13,7 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -971,9 +971,11 @@ def batch_digest(folder: Path) -> str:
 def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str, clock: Clock, **entries: Any) -> Run:
     """Make a batch's run folder in state ``intended``, completely or not at all; `entries` are added to run.json."""
     runs.mkdir(parents=True, exist_ok=True)
-    made = datetime.fromtimestamp(clock.time(), UTC).strftime("%Y%m%dT%H%M%SZ")
+    made = datetime.fromtimestamp(clock.time(), UTC)
+    while any(runs.glob(f"{made:{_ID_TIME}}-*")):  # a coarse clock; names sort in the order in which runs are made
+        made += timedelta(microseconds=1)
     instance = re.sub(r"[^A-Za-z0-9_.]+", "-", settings.instance).strip("-.") or "instance"
-    name = f"{made}-{instance}-{secrets.token_hex(2)}"  # sorts by time
+    name = f"{made:{_ID_TIME}}-{instance}-{secrets.token_hex(2)}"
     _remove_drafts(runs)
     draft = runs / f".{name}.making"
     draft.mkdir()
@@ -1007,8 +1009,10 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
     return Run(runs / name, settings)
 
 
+#: Start of a run's name; earlier versions wrote no fraction.
+_ID_TIME = "%Y%m%dT%H%M%S.%fZ"
 #: Name of a run folder that is being made.
-_DRAFT_NAME = re.compile(r"\.\d{8}T\d{6}Z-[A-Za-z0-9_.-]+-[0-9a-f]{4}\.making")
+_DRAFT_NAME = re.compile(r"\.\d{8}T\d{6}(\.\d{6})?Z-[A-Za-z0-9_.-]+-[0-9a-f]{4}\.making")
 
 
 def _remove_drafts(runs: Path) -> None:

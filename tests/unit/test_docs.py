@@ -5,6 +5,7 @@ import pkgutil
 import re
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -58,6 +59,17 @@ def test_every_link_to_a_file_of_the_project_leads_somewhere(page):
         target = page.parent / path if path else page
         assert target.exists(), f"{page.name}: {link}"
         assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_every_external_link_is_a_whole_https_address():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    links = set(project["urls"].values())
+    for page in PAGES:
+        links |= set(re.findall(r"\]\((\w+:[^)\s]*)\)", page.read_text(encoding="utf-8")))
+    assert len(links) > 5
+    for link in links:
+        address = urlsplit(link)
+        assert address.scheme == "https" and re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", address.netloc), link
 
 
 def test_the_gallery_shows_every_chart_with_its_code_and_picture():

@@ -236,6 +236,12 @@ def test_environment_yml_has_the_bounds_of_pyproject():
     assert set(given) == {"python"}
 
 
+def test_an_upper_bound_of_a_dependency_says_what_breaks():
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    bounds = [line for line in lines if re.search(r'"[A-Za-z0-9_.-]+[^"]*<[^"]*"', line)]
+    assert [line for line in bounds if "#" not in line] == []
+
+
 def test_the_lock_satisfies_pyproject():
     locked = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -124,10 +124,13 @@ def match(options: Namespace) -> int:
 
     require_ours(options.out)
     settings, catalogue = catalogue_of(options)
-    earlier = inspect_images(catalogue, options.earlier, cache=cache_of(settings)) if options.earlier else None
-    known = read_matches(options.map) if options.map and options.map.exists() else None
+    earlier, known = None, read_matches(options.map) if options.map and options.map.exists() else None
     patterns = options.pattern or PATTERNS
-    found = match_files(options.images, catalogue, patterns, earlier=earlier, known=known, within=options.within)
+    with open_cluster(settings.cluster) as executor:
+        if options.earlier:
+            earlier = inspect_images(catalogue, options.earlier, cache=cache_of(settings), executor=executor)
+        named: dict[str, Any] = {"earlier": earlier, "known": known, "within": options.within, "executor": executor}
+        found = match_files(options.images, catalogue, patterns, **named)
     if options.map:
         write_matches(found, options.map)
     if options.out:

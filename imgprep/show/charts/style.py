@@ -139,7 +139,7 @@ def _is_stamped(run: str) -> bool:
     return bool(_STAMPED.match(run))
 
 
-_STAMPED = re.compile(r"\d{8}T\d{6}Z")
+_STAMPED = re.compile(r"\d{8}T\d{6}(\.\d{6})?Z")
 
 
 def _run_date(run: str) -> str:

@@ -169,3 +169,14 @@ def test_what_a_killed_submit_left_goes_with_the_next_run(folder, tmp_path):
     (batch / "increment.meta").write_text("")
     new_run(batch, ip.Settings(instance="shop"), folder, digest="d", clock=SystemClock())
     assert not left.exists() and theirs.exists()
+
+
+def test_runs_made_at_the_same_time_sort_in_the_order_in_which_they_were_made(folder, tmp_path):
+    batch, moment = folder / "20261012", SystemClock().time()
+    (batch / "increment.meta").write_text("")
+    clock = type("Coarse", (SystemClock,), {"time": lambda self: moment})()
+    made = [new_run(batch, ip.Settings(instance="shop"), tmp_path / "new", digest="d", clock=clock) for _ in range(12)]
+    assert [run.id for run in ip.load_runs(tmp_path / "new")] == [run.id for run in made]
+    (left := tmp_path / "new" / f".{made[0].id}.making").mkdir()
+    new_run(batch, ip.Settings(instance="shop"), tmp_path / "new", digest="d", clock=clock)
+    assert not left.exists()
