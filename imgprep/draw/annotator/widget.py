@@ -68,7 +68,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
     outcome, findings : pandas.DataFrame, optional
         Outcome of the last run and findings from the checks, used by filters and orders.
     service : pandas.DataFrame, optional
-        What the service detects, from `imgprep.service_regions`: its box is drawn dashed in a colour of its own and
+        What the service detects, from `Project.service_regions`: its box is drawn dashed in a colour of its own and
         accepted with A; the order ``disagreement`` starts with the images in another category than the shop's, and
         then with those where the box overlaps least with the decision, or else the suggestion.
     show, order : str

@@ -191,9 +191,9 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
     Parameters
     ----------
     data : Run, iterable of Run, or pandas.DataFrame
-        The runs to count, or a tally from `imgprep.tally_by`.
+        The runs to count, or a tally from `Run.by`.
     column : str, optional
-        The column to count runs by; by default as in `imgprep.tally_by`.
+        The column to count runs by; by default as in `Run.by`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     name : str, optional

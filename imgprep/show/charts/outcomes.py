@@ -215,7 +215,7 @@ def plot_failure_changes(data: Countable, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     data : Run, iterable of Run, or pandas.DataFrame
-        The runs, of which the two newest are compared, or a tally from `imgprep.tally_failure_changes`.
+        The runs, of which the two newest are compared, or a tally from `Runs.changes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -247,13 +247,13 @@ def plot_predictions(data: Countable, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     data : Run, iterable of Run, or pandas.DataFrame
-        The runs to count, or a tally from `imgprep.tally_predictions`.
+        The runs to count, or a tally from `Run.predictions`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
     Examples
     --------
-    >>> ip.plot_predictions(ip.tally_predictions(runs)).get_title()
+    >>> ip.plot_predictions(runs).get_title()
     'check foresaw 44 of 44 failures in 455 lines'
     """
     tally, t = tallied(data, tally_predictions), texts(display_language())

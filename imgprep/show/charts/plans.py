@@ -23,7 +23,7 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     findings : pandas.DataFrame
-        From `imgprep.check`, or their `imgprep.summary`.
+        From `imgprep.check`, or their `imgprep.tally_rules`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 

@@ -1,17 +1,17 @@
-"""Charts of regions: position, size, fate of suggestions, drawings saved, and order of coordinates."""
+"""Charts of regions: places, sizes, what became of suggestions, drawings saved, and the order of coordinates."""
 
 from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from imgprep.core.errors import ImgprepError
+from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.regions import EDGES, named_edges, reordered
@@ -37,31 +37,55 @@ _TALL = 240
 #: Verdict on the order of coordinates → title.
 _ORDERS = {"right": "The regions are x1,x2,y1,y2, as they should be", "swapped": "The regions are x1,y1,x2,y2: swapped"}
 _OPEN = "The order of the regions is open ({verdict})"
-#: Fate → colour, from best to worst; lighter in grey where a person had to do more.
+#: What became of a suggestion → colour, from best to worst; lighter in grey where a person had to do more.
 _FATES = {"accepted": "#00634A", "edited": "#4FB58F", "replaced": "#F2C14E", "rejected": "#D9D9D9"}
 
 
 @chart
-def plot_region_places(heat: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
-    """Draw the positions of regions within their images.
+def plot_regions(
+    regions: RegionStore | pd.DataFrame,
+    of: Literal["places", "sizes", "suggestions"] = "places",
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw where regions are, how much of their images they cover, or what became of suggestions.
 
     Parameters
     ----------
-    heat : RegionStore or pandas.DataFrame
-        A store, its frame, or the tally from `imgprep.tally_region_places`: a grid of shares, top row first.
+    regions : RegionStore or pandas.DataFrame
+        A store, its frame, or the tally of the chart, from `imgprep.draw.tallies`.
+    of : {"places", "sizes", "suggestions"}
+        ``places``: which part of the image each region covers; ``sizes``: how much of it; ``suggestions``: whether
+        suggestions were accepted, edited, replaced or rejected, by confidence.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Raises
+    ------
+    ConfigError
+        If `of` is none of these.
 
     Examples
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> from imgprep.draw.tallies import tally_region_places
-    >>> plot_region_places(tally_region_places(regions)).get_title()
+    >>> ip.plot_regions(regions).get_title()
     '2 regions, centred at 29 % of the width and 50 % of the height'
+    >>> ip.plot_regions(regions, "sizes").get_title()
+    '0 of 2 regions cover less than 10 % of the image'
+    >>> shown = pd.DataFrame({"confidence": [0.9, 0.1], "fate": ["accepted", "replaced"], "iou": [1.0, 0.2]})
+    >>> ip.plot_regions(shown, "suggestions").get_title()
+    '1 of 2 suggestions was accepted or edited; at confidence 0.8–1.0, 1 of 1'
     """
-    heat = heat.frame() if isinstance(heat, RegionStore) else heat
-    heat = tally_region_places(heat) if "state" in heat else heat
+    if of not in _CHARTS:
+        raise ConfigError(f"of={of!r}: there is no such chart of regions; choose one of {', '.join(_CHARTS)}")
+    if isinstance(regions, RegionStore):
+        regions = regions.suggestions() if of == "suggestions" else regions.frame()
+    column, tally, draw = _CHARTS[of]
+    return draw(tally(regions) if column in regions else regions, ax)
+
+
+def _plot_places(heat: pd.DataFrame, ax: Axes | None) -> Axes:
     ax, t = axes(ax, 5, 4), texts(display_language())
     shares = heat.to_numpy(dtype="float64") * 100
     image = ax.imshow(shares, cmap="cividis_r", vmin=0, vmax=100, extent=(0, 100, 100, 0))
@@ -88,20 +112,7 @@ def _places_answer(heat: pd.DataFrame, regions: int, t: Texts) -> str:
     )
 
 
-@chart
-def plot_region_sizes(sizes: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
-    """Draw the share of the image that each region covers.
-
-    Examples
-    --------
-    >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
-    >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> from imgprep.draw.tallies import tally_region_sizes
-    >>> plot_region_sizes(tally_region_sizes(regions)).get_title()
-    '0 of 2 regions cover less than 10 % of the image'
-    """
-    sizes = sizes.frame() if isinstance(sizes, RegionStore) else sizes
-    sizes = tally_region_sizes(sizes) if "state" in sizes else sizes
+def _plot_sizes(sizes: pd.DataFrame, ax: Axes | None) -> Axes:
     ax, t = axes(ax, 6, 3), texts(display_language())
     ax.bar(range(len(sizes)), sizes["regions"], color=COLOURS[2], edgecolor="white")
     ax.set_xticks(range(len(sizes)), sizes["covers"], rotation=45, ha="right", fontsize=8)
@@ -113,25 +124,8 @@ def plot_region_sizes(sizes: pd.DataFrame | RegionStore, *, ax: Axes | None = No
     return clean(ax)
 
 
-@chart
-def plot_suggestions(tally: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
-    """Draw the fate of suggestions: high confidence should be accepted, low confidence may be replaced.
-
-    Parameters
-    ----------
-    tally : RegionStore or pandas.DataFrame
-        A store, or the tally from `imgprep.tally_suggestions`.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-
-    Examples
-    --------
-    >>> shown = pd.DataFrame({"confidence": [0.9, 0.1], "fate": ["accepted", "replaced"], "iou": [1.0, 0.2]})
-    >>> from imgprep.draw.tallies import tally_suggestions
-    >>> plot_suggestions(tally_suggestions(shown)).get_title()
-    '1 of 2 suggestions was accepted or edited; at confidence 0.8–1.0, 1 of 1'
-    """
-    tally = tally_suggestions(tally.suggestions()) if isinstance(tally, RegionStore) else tally
+def _plot_suggestions(tally: pd.DataFrame, ax: Axes | None) -> Axes:
+    # High confidence should be accepted, low confidence may be replaced.
     seen = tally[tally["suggestions"] > 0].reset_index(drop=True)
     ax, t = axes(ax, 6.5, 1.4 + 0.42 * max(1, len(seen))), texts(display_language())
     left = pd.Series(0.0, index=seen.index)
@@ -174,6 +168,14 @@ def _suggestions_answer(seen: pd.DataFrame, t: Texts) -> str:
         count=f"{kept.iloc[-1]:,}",
         total=f"{seen['suggestions'].iloc[-1]:,}",
     )
+
+
+#: Chart → a column of what it counts, how it counts, how it draws.
+_CHARTS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], Callable[[pd.DataFrame, Axes | None], Axes]]] = {
+    "places": ("state", tally_region_places, _plot_places),
+    "sizes": ("state", tally_region_sizes, _plot_sizes),
+    "suggestions": ("fate", tally_suggestions, _plot_suggestions),
+}
 
 
 @chart
@@ -229,7 +231,7 @@ def plot_region_order(
     Parameters
     ----------
     found : pandas.DataFrame
-        From `imgprep.detect_swapped_regions`.
+        From `Project.detect_swapped_regions`.
     root : path
         The folder or zip archive of the images; unreadable ones are skipped.
     images : int
