@@ -19,7 +19,8 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
-from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
+from imgprep.core.language import use_language
+from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, from_environment, is_oss
 from imgprep.core.text import counted, percent
 from imgprep.demo.history import make_history
 from imgprep.demo.notebook_inputs import fill_practice
@@ -82,7 +83,7 @@ _TEMPLATE = """\
 # Never put credentials here: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET (for OSS), and
 # ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (for both) in the environment.
 
-# language = "zh"   # panels, pages, causes, rules and remedies in Chinese: 面板、页面、原因、规则和处理办法用中文
+# language = "zh"   # panels, pages, charts, tables and results in Chinese: 面板、页面、图表、表格和结果说明用中文
 
 # A rehearsal (notebook 00) needs only catalogue, images and [shop.columns]; the real cloud needs the rest.
 [shop]
@@ -171,14 +172,18 @@ def open_project(
     3
     """
     if folder := folder or find_project():
-        return Project(Settings.load(folder, **arguments))
+        settings = Settings.load(folder, **arguments)
+        use_language(settings.language)
+        return Project(settings)
     made = demo_shop(every=PART, progress=False)
     demo = {"catalogue": made.catalogue, "images": made.images, "columns": made.columns}
+    demo |= {"language": from_environment().get("language", "en")}
     if week > 1:
         demo |= {"catalogue": made.later, "earlier": made.catalogue}
     work = Path(tempfile.mkdtemp(prefix="imgprep-demo-"))
     atexit.register(_remove, work, os.getpid())
     settings = Settings(**{"project": work, **demo, **arguments})
+    use_language(settings.language)
     if history:
         make_history(settings.runs, weeks=history, seed=seed)
     return Project(settings)

@@ -99,7 +99,7 @@ def test_one_run_is_drawn_by_outcome_and_the_title_is_the_answer():
 def test_days_until_images_are_findable_are_no_categories():
     findable = pd.DataFrame({"days": [0, 7, 56], "images": [3, 1, 1]})
     _, ax = plt.subplots()
-    look_at_days(ax, findable, "days")
+    look_at_days(ax, findable, "days", texts())
     assert [bar.get_x() + bar.get_width() / 2 for bar in ax.patches] == [0, 7, 56]
 
 
@@ -169,7 +169,7 @@ def test_labels_of_causes_are_in_the_language_and_values_of_the_shop_are_not(mon
     tally = tally_by([a_run(0)], "brand").assign(value="images")  # a brand that is named like an entry
     ax = plot_by(tally, name="brand")
     assert {tick.get_text() for tick in ax.get_xticklabels()} <= set(texts("zh").table.values())
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["images (4 sent)"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["images（发送 4 行）"]
 
 
 def test_text_without_a_font_is_explained_on_the_figure(monkeypatch, recwarn):
