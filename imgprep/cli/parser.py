@@ -312,9 +312,10 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     fetch.add_argument("--private", action="store_true", help="also fetch from this machine and private networks")
 
     text = "Find the product of each file in a folder; save the map, and the catalogue with the files."
-    match = command("match", "plan", text, has.catalogue, has.images)
+    match = command("match", "plan", text, has.catalogue, has.images, has.cluster)
     match.add_argument("--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated")
-    match.add_argument("--earlier", type=root, metavar="DIR", help="the catalogue's own images, to match by similarity")
+    text = "the catalogue's own images, to match by similarity: folder, zip archive, or oss://BUCKET/FOLDER"
+    match.add_argument("--earlier", type=root, metavar="DIR", help=text)
     match.add_argument("--within", metavar="SUBFOLDER", help="match only the files in this subfolder of --images")
     match.add_argument("--map", type=Path, metavar="FILE", help="save the map here; decisions already in it are kept")
     match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with matched files here")
@@ -465,22 +466,22 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed; remove nothing")
 
     text = "Build a batch of the failed lines that can succeed now."
-    retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images)
+    retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images, has.depth, has.cluster)
     retry.add_argument("run_folder", type=Path, metavar="RUN")
     retry.add_argument("--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's rows)")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     undo = command("undo", "outcomes", "Build the batch that undoes a run.")
     undo.add_argument("run_folder", type=Path, metavar="RUN")
-    text = "folders of the images as sent"
-    undo.add_argument("--images", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help=text)
+    text = "folders and zip archives of the images as sent, or oss://BUCKET/FOLDER (default: the project's)"
+    undo.add_argument("--images", type=root, nargs="+", action="extend", metavar="DIR", help=text)
     undo.add_argument("--later", action="store_true", help="also undo later runs")
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     text = "Check whether the gallery holds the images as sent; settle unknown lines."
     verify = command("verify", "outcomes", text, has.cloud, has.runs)
-    text = "number of held images to check, or all (default: enough to find the margin with the confidence)"
+    text = "number of images to check, or all (default: enough for --margin and --confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
     verify.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
     text = "share of images not held as sent that the sample detects with this confidence (default: 0.01)"
