@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,11 +19,13 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
-from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
+from imgprep.core.language import use_language
+from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, from_environment, is_oss
 from imgprep.core.text import counted, percent
 from imgprep.demo.history import make_history
 from imgprep.demo.notebook_inputs import fill_practice
 from imgprep.demo.shop import PART, demo_shop
+from imgprep.draw.share import assign
 from imgprep.draw.store import RegionStore
 from imgprep.draw.suggest import suggest_regions
 from imgprep.fix.prepare import prepare_images
@@ -34,6 +36,7 @@ from imgprep.look.inspect import inspect_images
 from imgprep.look.match_files import match_files
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
+from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.outcomes.findability import Findability, findability
 from imgprep.outcomes.reconcile import Reconciliation, reconcile
 from imgprep.outcomes.retry import Retry, build_retry, plan_retry
@@ -51,6 +54,7 @@ from imgprep.outcomes.tallies import (
     tally_predictions,
 )
 from imgprep.outcomes.trace import Trace, trace
+from imgprep.outcomes.undo import plan_undo
 from imgprep.outcomes.verify import Verification, verify_gallery
 from imgprep.outcomes.what_if import what_if
 from imgprep.plan.batch_folder import Built
@@ -61,9 +65,10 @@ from imgprep.plan.preview import estimate, estimate_sentence
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.dump import dump_gallery
 from imgprep.ship.gallery import kept_export, own_runs, project_state, runs_of
+from imgprep.ship.panel import Banner, banner
 from imgprep.ship.preflight import preflight
 from imgprep.ship.run import Run, load_runs
-from imgprep.ship.submit import submit
+from imgprep.ship.submit import adopt, submit, tasks
 from imgprep.ship.upload import upload
 from imgprep.show.feedback import write_feedback
 from imgprep.show.template import Page
@@ -78,7 +83,7 @@ _TEMPLATE = """\
 # Never put credentials here: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET (for OSS), and
 # ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (for both) in the environment.
 
-# language = "zh"   # panels, pages, causes, rules and remedies in Chinese: 面板、页面、原因、规则和处理办法用中文
+# language = "zh"   # panels, pages, charts, tables and results in Chinese: 面板、页面、图表、表格和结果说明用中文
 
 # A rehearsal (notebook 00) needs only catalogue, images and [shop.columns]; the real cloud needs the rest.
 [shop]
@@ -167,14 +172,18 @@ def open_project(
     3
     """
     if folder := folder or find_project():
-        return Project(Settings.load(folder, **arguments))
+        settings = Settings.load(folder, **arguments)
+        use_language(settings.language)
+        return Project(settings)
     made = demo_shop(every=PART, progress=False)
     demo = {"catalogue": made.catalogue, "images": made.images, "columns": made.columns}
+    demo |= {"language": from_environment().get("language", "en")}
     if week > 1:
         demo |= {"catalogue": made.later, "earlier": made.catalogue}
     work = Path(tempfile.mkdtemp(prefix="imgprep-demo-"))
     atexit.register(_remove, work, os.getpid())
     settings = Settings(**{"project": work, **demo, **arguments})
+    use_language(settings.language)
     if history:
         make_history(settings.runs, weeks=history, seed=seed)
     return Project(settings)
@@ -404,6 +413,14 @@ class Project:
         options.setdefault("language", self.settings.language)
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
 
+    def assign(self, catalogue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -> pd.DataFrame:
+        """Split the drawing among people, by product; the share `shared` goes to everyone. See `assign`."""
+        return assign(catalogue, people, shared=shared)
+
+    def detect_swapped_regions(self, batch: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
+        """Judge whether regions from another tool were written as x1,y1,x2,y2. See `detect_swapped_regions`."""
+        return detect_swapped_regions(batch, self.inspect(batch, progress=progress))
+
     def practise(self, *, who: str | None = None, file: str | Path = "") -> RegionStore:
         """Return a new store to practise on, with the project's regions or those in `file`, and suggestions.
 
@@ -529,6 +546,10 @@ class Project:
         own: dict[str, Any] = {**there.public(), **keys, **documents, "images": self.settings.images, "cluster": ""}
         return Project(self.settings.with_(**own))
 
+    def banner(self) -> Banner:
+        """Return a banner for the top of a notebook: SANDBOX, or PRODUCTION with the instance's name."""
+        return banner(self.settings)
+
     def ship(self, built: Built | str | Path, *, confirm: str | None = None, progress: bool = True) -> Run:
         """Upload a batch to the instance, submit it, and follow its task until it ends.
 
@@ -559,6 +580,14 @@ class Project:
     def submit(self, built: Built | str | Path, *, confirm: str | None = None, progress: bool = True) -> Run:
         """Start the task for an uploaded batch; `Run.follow` then waits for its end. See `submit`."""
         return submit(_folder(built), self.settings, runs=self.settings.runs, confirm=confirm, progress=progress)
+
+    def tasks(self) -> pd.DataFrame:
+        """Return every batch task of the instance, with the run of each that is ours. See `tasks`."""
+        return tasks(self.settings, runs=self.settings.runs)
+
+    def adopt(self, task_id: str | int) -> Run:
+        """Make a run for a task that somebody created in the console or on another machine. See `adopt`."""
+        return adopt(task_id, self.settings, runs=self.settings.runs)
 
     def runs(self) -> Runs:
         """Return the runs of the project's gallery, oldest first.
@@ -598,6 +627,10 @@ class Project:
                 executor=executor,
                 progress=progress,
             )[0]
+
+    def undo(self, run: Run, *, later: bool = False) -> Plan:
+        """Return the plan that restores what the gallery held before a run; nothing is sent. See `plan_undo`."""
+        return plan_undo(run, later=later)
 
     def dump(self, *, progress: bool = True) -> Path:
         """Export the gallery's content; plans start from the newest export. See `dump_gallery`."""

@@ -492,7 +492,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 
     text = "Check whether the gallery holds the images as sent; settle unknown lines."
     verify = command("verify", "outcomes", text, has.cloud, has.runs, has.asking)
-    text = "number of held images to check, or all (default: enough to find the margin with the confidence)"
+    text = "number of images to check, or all (default: enough for --margin and --confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
     verify.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
     text = "share of images not held as sent that the sample detects with this confidence (default: 0.01)"

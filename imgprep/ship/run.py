@@ -371,6 +371,12 @@ class Run:
 
         return tally_by(self, column)
 
+    def predictions(self) -> pd.DataFrame:
+        """Compare what `check` predicted with what happened; see `tally_predictions`."""
+        from imgprep.outcomes.tallies import tally_predictions  # noqa: PLC0415  a room to the right
+
+        return tally_predictions(self)
+
     def surprises(self) -> pd.DataFrame:
         """Return the lines that `check` did not predict correctly; see `line_verdicts`."""
         from imgprep.outcomes.tallies import line_verdicts  # noqa: PLC0415  a room to the right
@@ -683,7 +689,7 @@ class Run:
             f"Next: (1) `imgprep follow {run}`: the service may give a new link; (2) download the file in the console, "
             f"on the instance's Batch Operation tab, and `imgprep close {run} --report FILE`; (3) without the file, "
             f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown; "
-            "then run `imgprep dump`, and give its file to ip.reconcile(run, dump=FILE) and the next build (--known)"
+            "then run `imgprep dump`, and give its file to shop.reconcile(dump=FILE) and the next build (--known)"
         )
 
     def refresh(self) -> Run:
@@ -944,8 +950,8 @@ def check_readable(broken: Mapping[Path, ConfigError], settings: Settings, diges
         raise ConfigError(
             f"run folder {folder}: {error}. Nothing was sent: {about}, and a second task would be started. Restore the "
             f"folder from a copy. Without a copy: move it out of {folder.parent}, find its task with `imgprep tasks` "
-            "(ip.tasks), make a run of that task with `imgprep adopt ID` (ip.adopt), and submit again only if its "
-            "lines are not among the task's"
+            "(shop.tasks()), make a run of that task with `imgprep adopt ID` (shop.adopt), and submit again only if "
+            "its lines are not among the task's"
         )
 
 

@@ -125,6 +125,11 @@ def test_every_module_is_in_a_room():
     assert {room_of(module) for module in modules()} - {"", "__main__"} == set(RANK)
 
 
+def test_the_public_names_fit_on_a_page():
+    names = re.findall(r"^from .* as (\w+)$", (PACKAGE / "__init__.pyi").read_text(encoding="utf-8"), re.M)
+    assert len(names) == len(set(names)) <= 70, "rather a method of Project, Run or Plan"
+
+
 @pytest.mark.parametrize("room", list(RANK))
 def test_imports_point_one_way(room):
     for module in modules():

@@ -60,7 +60,7 @@ def check(options: Namespace) -> int:
     from imgprep.load.image_names import IMAGE_URL
     from imgprep.load.left_out import left_out
     from imgprep.look.rules.book import check as check_rows
-    from imgprep.look.rules.book import summary
+    from imgprep.look.rules.book import tally_rules
 
     settings, catalogue = catalogue_of(options)
     facts = files = None
@@ -77,7 +77,7 @@ def check(options: Namespace) -> int:
     judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
-    table = summary(findings)
+    table = tally_rules(findings)
     if options.format == "table" and not (options.all or options.summary):
         say_findings(findings, table)
     else:
@@ -315,7 +315,7 @@ _WHOLE = {
 
 
 def _build_parts(options: Namespace) -> int:
-    from imgprep.look.rules.book import summary
+    from imgprep.look.rules.book import tally_rules
     from imgprep.plan.build import Rules
     from imgprep.plan.model import left_note
     from imgprep.plan.parts import build_parts
@@ -346,13 +346,13 @@ def _build_parts(options: Namespace) -> int:
     content = f"{counted(len(built.folders), 'batch folder')} for {counted(built.rows, 'row')}"
     images = f"Images were not copied. Next, for each part: imgprep upload {built.folders[0]} --images DIR"
     print(escaped(f"{built.folder}: {content}. {images}"), file=sys.stderr)
-    table = summary(built.findings)
+    table = tally_rules(built.findings)
     return ExitCode.FINDINGS if (table["severity"] == "error").any() else ExitCode.FINE
 
 
 def week(options: Namespace) -> int:
     from imgprep.load.drift import compare_exports
-    from imgprep.look.rules.book import summary
+    from imgprep.look.rules.book import tally_rules
     from imgprep.ship.gallery import gallery_state, kept_export, own_runs, project_state
     from imgprep.ship.run import load_runs
 
@@ -370,7 +370,7 @@ def week(options: Namespace) -> int:
         drift = compare_exports(last, catalogue)
         _step(options, "compare with the last export:", drift[drift["verdict"] != "same"])
     code, built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
-    _step(options, "check:", summary(built.findings))
+    _step(options, "check:", tally_rules(built.findings))
     gallery = runs[-1].gallery if runs else settings.gallery
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
     if not runs and not settings.instance:

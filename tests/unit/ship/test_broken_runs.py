@@ -16,7 +16,7 @@ import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
-from imgprep.outcomes.tallies import tally_durations, tally_flow
+from imgprep.outcomes.tallies import tally_by, tally_durations, tally_flow, tally_predictions
 from imgprep.ship.run import make_run as new_run
 from imgprep.ship.run import open_run
 from tests.samples import sampled
@@ -24,11 +24,11 @@ from tests.samples import sampled
 TABLES = ("batch", "outcome", "catalogue", "source_facts", "findings")
 USES = {
     "causes": ip.tally_causes,
-    "by a column": lambda runs: ip.tally_by(runs, "source"),
+    "by a column": lambda runs: tally_by(runs, "source"),
     "outcomes": ip.tally_outcomes,
     "durations": tally_durations,
     "flow": tally_flow,
-    "predictions": ip.tally_predictions,
+    "predictions": tally_predictions,
     "gallery": ip.gallery_state,
     "month": ip.review,
     "story": lambda runs: ip.trace("A", runs[0].folder.parent),
