@@ -31,7 +31,7 @@ def init(options: Namespace) -> int:
 
     made = init_project(options.folder)
     for file in made:
-        print(f"made {file}")
+        print(f"created {file}")
     if made:
         here = "" if options.folder == Path() else f" --project {options.folder}"
         print(f"Next: fill in [shop] of {options.folder / PROJECT_FILE}, then run: imgprep lab{here}")
