@@ -89,7 +89,7 @@ _TEMPLATE = """\
 # A rehearsal (notebook 00) needs only catalogue, images and [shop.columns]; the real cloud needs the rest.
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
-earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
+earlier = ""          # the previous export, if you keep it: notebooks 03 and 07 compare and plan with it
 images = ""           # the folder (or zip) of its images, or oss://BUCKET/FOLDER
 # images_endpoint = "oss-cn-beijing.aliyuncs.com"   # of that bucket, if its region differs from the instance's
 # sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape

@@ -236,7 +236,7 @@ def make_parser() -> Parser:
     """Return the parser; `run` names each command's function, so that only the one called is imported."""
     parser = Parser(prog="imgprep", usage="imgprep COMMAND …", formatter_class=_ByStep)
     parser.add_argument("--version", action="version", version=f"imgprep {__version__}")
-    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", prog="imgprep")
     shared, texts = _Shared(), {}
     examples = {name: example for step in STEPS.values() for name, example in step.items()}
 

@@ -33,7 +33,7 @@ def init(options: Namespace) -> int:
 
     made = init_project(options.folder, catalogue=options.catalogue, images=options.images)
     for file in made:
-        print(f"made {file}")
+        print(f"created {file}")
     if made:
         here = "" if options.folder == Path() else f" --project {options.folder}"
         file = options.folder / PROJECT_FILE
