@@ -72,7 +72,7 @@ ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and their tokens.
 STEPS: dict[str, dict[str, str]] = {
     "Start": {
         "demo": "imgprep demo --out demo-out",
-        "init": "imgprep init my-shop",
+        "init": "imgprep init my-shop --catalogue export.csv --images photos",
         "lab": "imgprep lab --project my-shop",
         "week": "imgprep week --delete-missing",
         "completion": 'eval "$(imgprep completion bash)"',
@@ -251,7 +251,7 @@ def make_parser() -> Parser:
     """Return the parser; `run` names each command's function, so that only the one called is imported."""
     parser = Parser(prog="imgprep", usage="imgprep COMMAND …", formatter_class=_ByStep)
     parser.add_argument("--version", action="version", version=f"imgprep {__version__}")
-    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", prog="imgprep")
     shared, texts = _Shared(), {}
     examples = {name: example for step in STEPS.values() for name, example in step.items()}
 
@@ -297,6 +297,9 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
     init = command("init", "plan", "Create a project folder: imgprep.toml and the notebooks.")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
+    text = "the export; imgprep.toml then names it, with suggested columns"
+    init.add_argument("--catalogue", type=Path, metavar="EXPORT", help=text)
+    init.add_argument("--images", type=root, metavar="DIR", help=_IMAGES)
     lab = command("lab", "plan", "Open JupyterLab on the project's start page, which says which notebook is for what.")
     lab.add_argument("jupyter", nargs="*", metavar="OPTION", help="options of `jupyter lab`, after --")
 

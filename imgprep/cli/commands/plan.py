@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +28,21 @@ if TYPE_CHECKING:
 
 
 def init(options: Namespace) -> int:
+    from imgprep.load.column_map import load_columns
     from imgprep.shop import init_project
 
-    made = init_project(options.folder)
+    made = init_project(options.folder, catalogue=options.catalogue, images=options.images)
     for file in made:
-        print(f"made {file}")
+        print(f"created {file}")
     if made:
         here = "" if options.folder == Path() else f" --project {options.folder}"
-        print(f"Next: fill in [shop] of {options.folder / PROJECT_FILE}, then run: imgprep lab{here}")
+        file = options.folder / PROJECT_FILE
+        if options.catalogue:
+            print(f"Columns that {options.catalogue.name} seems to have for the fields, in [shop.columns]:")
+            for field, entry in load_columns(file)[0].items():
+                print(f"  {field:<14} {entry['column'] if isinstance(entry, Mapping) else entry}")
+        todo = f"correct {file} if a column is wrong" if options.catalogue and options.images else f"fill in {file}"
+        print(f"Next: {todo}, run `imgprep lab{here}`, and open 00_quickstart.")
     else:
         print("Everything exists already.")
     return ExitCode.FINE
