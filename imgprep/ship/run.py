@@ -29,12 +29,12 @@ from imgprep.core.files import digest_of, naming_full_disk, replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import as_table, attach, detached, returns_table
 from imgprep.core.language import display_language, texts
+from imgprep.core.lock import who
 from imgprep.core.settings import PUBLIC, Settings
 from imgprep.core.text import counted, shown
 from imgprep.plan.batch_folder import read_about
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, Overdue, outcome_without_report, outcome_without_result, watch
-from imgprep.ship.lock import who
 from imgprep.ship.panel import AskedCredentials, Progress, named, task_progress
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import OUTCOME_COLUMNS, Outcome, doubted, read_report, settle
