@@ -19,9 +19,9 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
-from imgprep.core.language import use_language
+from imgprep.core.language import display_language, texts, use_language
 from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, from_environment, is_oss
-from imgprep.core.text import counted, percent
+from imgprep.core.text import percent
 from imgprep.demo.history import make_history
 from imgprep.demo.notebook_inputs import fill_practice
 from imgprep.demo.shop import PART, demo_shop
@@ -30,6 +30,7 @@ from imgprep.draw.store import RegionStore
 from imgprep.draw.suggest import suggest_regions
 from imgprep.fix.prepare import prepare_images
 from imgprep.load.catalogue import load_catalogue
+from imgprep.load.column_map import save_columns
 from imgprep.look.duplicates import find_duplicates
 from imgprep.look.facts import Tier
 from imgprep.look.inspect import inspect_images
@@ -88,7 +89,7 @@ _TEMPLATE = """\
 # A rehearsal (notebook 00) needs only catalogue, images and [shop.columns]; the real cloud needs the rest.
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
-earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
+earlier = ""          # the previous export, if you keep it: notebooks 03 and 07 compare and plan with it
 images = ""           # the folder (or zip) of its images, or oss://BUCKET/FOLDER
 # images_endpoint = "oss-cn-beijing.aliyuncs.com"   # of that bucket, if its region differs from the instance's
 # sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
@@ -245,16 +246,33 @@ class Runs(list[Run]):
     @property
     def sentence(self) -> str:
         """The result in words: how first-time success developed, and how many images are still open."""
+        t = texts(display_language(self[0].folder if self else None))
         if not self:
-            return "no run yet"
+            return t("no run yet")
         tally = tally_outcomes(self)
-        (early, late), still = progress_of(tally), counted(int(tally["backlog"].iloc[-1]), "open image")
+        (early, late), still = progress_of(tally), t.counted(int(tally["backlog"].iloc[-1]), "open image")
         if len(self) == 1:
-            return f"{self[0].sentence}; {still}"
+            return t("{run}; {images}", run=self[0].sentence, images=still)
         before, after = percent(early), percent(late)
-        went = f"{'rose' if late > early else 'fell'} from {before} to {after}" if before != after else f"was {after}"
-        dates = f"{len(self):,} runs, {self[0].started_at[:10]} to {self[-1].started_at[:10]}"
-        return f"{dates}: first-time success {went}; {still} now, {int(tally['backlog'].max()):,} at most"
+        if before == after:
+            went = t("first-time success was {after}", after=after)
+        else:
+            went = t(
+                "first-time success rose from {before} to {after}"
+                if late > early
+                else "first-time success fell from {before} to {after}",
+                before=before,
+                after=after,
+            )
+        return t(
+            "{runs}, {first} to {last}: {went}; {images} now, {most} at most",
+            runs=t.counted(len(self), "run"),
+            first=self[0].started_at[:10],
+            last=self[-1].started_at[:10],
+            went=went,
+            images=still,
+            most=f"{int(tally['backlog'].max()):,}",
+        )
 
     def outcomes(self) -> pd.DataFrame:
         """Return one row per run; see `tally_outcomes`."""
@@ -524,7 +542,9 @@ class Project:
         """Return in words what sending a batch takes: lines, images, and time by quota and by own runs."""
         # A sandbox's pace says nothing about the service's.
         own = [run for run in own_runs(load_runs(self.settings.runs), self.settings) if not run.is_sandbox]
-        return estimate_sentence(estimate(built.plan, built.facts, durations=tally_durations(own)))
+        return estimate_sentence(
+            estimate(built.plan, built.facts, durations=tally_durations(own)), texts(self.settings.language)
+        )
 
     def rehearse(self, built: Built | str | Path, *, progress: bool = True, **switches: Any) -> Run:
         """Ship a batch to a new sandbox on this machine, and return the ended run.
@@ -678,7 +698,9 @@ def _same(kept: pd.DataFrame, this: pd.DataFrame) -> bool:
     return len(kept) == len(this) and kept[both].astype("str").equals(this[both].astype("str").reset_index(drop=True))
 
 
-def init_project(folder: str | Path = ".") -> list[Path]:
+def init_project(
+    folder: str | Path = ".", *, catalogue: str | Path | None = None, images: str | Path | None = None
+) -> list[Path]:
     """Create a project folder: ``imgprep.toml``, copies of the notebooks and their start page, and ``imgprep-work/``.
 
     Existing files are left unchanged, so the call can be repeated after an upgrade.
@@ -687,11 +709,23 @@ def init_project(folder: str | Path = ".") -> list[Path]:
     ----------
     folder : path
         The folder; created if it does not exist.
+    catalogue : path, optional
+        The export, to be written into ``imgprep.toml`` with the columns that `MappingPanel` suggests for it. The
+        product's key is not written: until somebody confirms the column, `load_catalogue` finds it and checks it.
+    images : path, optional
+        The folder or archive of its images, or ``oss://BUCKET/FOLDER``.
 
     Returns
     -------
     list of Path
         The files that were created.
+
+    Raises
+    ------
+    ConfigError
+        If `catalogue` or `images` is given, but ``imgprep.toml`` exists already, or the images do not.
+    CatalogueError
+        If the export cannot be read.
 
     Examples
     --------
@@ -699,13 +733,24 @@ def init_project(folder: str | Path = ".") -> list[Path]:
     >>> made[0].name
     'imgprep.toml'
     """
-    root = Path(folder)
+    root, project = Path(folder), _TEMPLATE
+    columns: dict[str, Any] = {}
+    if given := {name: value for name, value in {"catalogue": catalogue, "images": images}.items() if value}:
+        if (root / PROJECT_FILE).exists():
+            raise ConfigError(f"{root / PROJECT_FILE}: exists already; set {' and '.join(given)} there, under [shop]")
+        if images and not is_oss(images) and not Path(images).exists():
+            raise ConfigError(f"{images}: does not exist; name the folder or archive of the images, or oss://BUCKET")
+        for name, place in given.items():
+            text = str(place) if is_oss(place) else Path(place).resolve().as_posix()
+            project = project.replace(f'{name} = ""', f"{name} = {json.dumps(text, ensure_ascii=False)}", 1)
+    if catalogue:
+        columns = _suggested_columns(catalogue)
     made = []
     try:
         (root / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
         (root / "notebooks").mkdir(exist_ok=True)
         files = {
-            root / PROJECT_FILE: _TEMPLATE.encode("utf-8"),
+            root / PROJECT_FILE: project.encode("utf-8"),
             root / WORK_FOLDER / ".gitignore": b"# Caches can be rebuilt; runs and regions cannot.\ncache/\n",
         }
         for guide in sorted(file for file in shipped("notebooks").iterdir() if file.suffix in (".md", ".ipynb")):
@@ -718,7 +763,17 @@ def init_project(folder: str | Path = ".") -> list[Path]:
                 made.append(file)
     except OSError as error:
         raise ConfigError(f"{root}: no project can be created here: {error.strerror or error}") from error
+    if columns:
+        save_columns(columns, root)
     return made
+
+
+def _suggested_columns(catalogue: str | Path) -> dict[str, Any]:
+    from imgprep.load.mapping_panel import MappingPanel  # noqa: PLC0415  widgets are for notebooks
+
+    panel = MappingPanel(catalogue)
+    panel.accept_suggestions()
+    return {field: entry for field, entry in panel.columns.items() if field != "ProductId"}
 
 
 def _without_outputs(notebook: bytes) -> bytes:
