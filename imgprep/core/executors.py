@@ -46,7 +46,11 @@ _LONGEST = 8
 #: Longest time for which a cluster may have no worker.
 _WORKER_SECONDS = 60
 #: Statistics for Dask's dashboard, which would wake each process of a local cluster 150 times per second.
-_QUIET = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
+_QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.worker.memory.monitor-interval": "1s",
+}
 
 
 def run_tasks(
