@@ -9,7 +9,7 @@ PROSE := docs imgprep notebooks data/README.md $(wildcard *.md)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test check browser proof docs bench fuzz lock clean
+.PHONY: help demo lab test check browser proof docs links bench fuzz lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -45,6 +45,9 @@ proof: $(READY)  ## all cases of the long proofs, of which the tests run a sampl
 docs: $(READY)  ## build the site into docs/_build; broken links and misspelt words fail
 	$(BIN)/codespell $(PROSE)
 	$(BIN)/sphinx-build -W -n -q -b html docs docs/_build/html
+
+links: $(READY)  ## request every external link of the site (needs a network)
+	$(BIN)/sphinx-build -q -b linkcheck docs docs/_build/links
 
 bench: $(READY)  ## measure what is fast beside what a user would use instead; figures stay in bench/results.json
 	$(BIN)/python -m bench

@@ -15,7 +15,7 @@ import polars as pl
 from imgprep.core.findings import findings_frame
 from imgprep.core.frames import to_pandas
 from imgprep.plan.make import plan_batch
-from imgprep.plan.preview import split_batch
+from imgprep.plan.split import split_batch
 
 ROWS = 1_000_000
 TINY = {"rows": 2_000, "rounds": 1}

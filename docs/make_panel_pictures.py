@@ -55,7 +55,8 @@ PANELS = {
     "run-processing": ("sent = sent.follow(wait=False)", ".imgprep-task"),
     "run": ("sent = sent.follow()", ".imgprep-task"),
     "annotator": (
-        "seen = ip.service_regions(catalogue.iloc[204:240], shop.images, there, progress=False)\n"
+        "from imgprep.outcomes.service_regions import service_regions\n"
+        "seen = service_regions(catalogue.iloc[204:240], shop.images, there, progress=False)\n"
         "shop.annotate(catalogue.iloc[204:], service=seen)",
         '.ipr[data-painted] .ipr-tile[data-at="0"]',
     ),

@@ -31,7 +31,7 @@ from .look.duplicates import find_duplicates as find_duplicates
 from .look.match_files import match_files as match_files
 from .load.matches import apply_matches as apply_matches
 from .look.rules.book import check as check
-from .look.rules.book import summary as summary
+from .look.rules.book import tally_rules as tally_rules
 from .look.tallies import tally_images as tally_images
 from .look.findings_panel import FindingsBrowser as FindingsBrowser
 from .look.match_panel import MatchPanel as MatchPanel
@@ -45,7 +45,6 @@ from .core.regions import Region as Region
 from .draw.store import RegionStore as RegionStore
 from .draw.annotator.widget import RegionAnnotator as RegionAnnotator
 from .draw.suggest import suggest_region as suggest_region
-from .draw.suggest import suggest_regions as suggest_regions
 
 # Plan.
 from .plan.make import plan_batch as plan_batch
@@ -53,38 +52,23 @@ from .plan.model import Plan as Plan
 from .plan.build import build_batch as build_batch
 from .plan.model import Baseline as Baseline
 from .plan.build import Rules as Rules
-from .plan.preview import estimate as estimate
 
 # Ship.
 from .ship.preflight import preflight as preflight
 from .ship.upload import upload as upload
 from .ship.submit import submit as submit
-from .ship.submit import tasks as tasks
-from .ship.submit import adopt as adopt
 from .ship.run import Run as Run
 from .ship.run import load_runs as load_runs
 from .ship.gallery import gallery_state as gallery_state
-from .ship.dump import dump_gallery as dump_gallery
-from .ship.panel import banner as banner
 
 # Reconcile.
 from .ship.report.match import read_report as read_report
 from .outcomes.tallies import tally_outcomes as tally_outcomes
 from .outcomes.tallies import tally_causes as tally_causes
-from .outcomes.tallies import tally_by as tally_by
-from .outcomes.tallies import tally_failure_changes as tally_failure_changes
-from .outcomes.tallies import tally_predictions as tally_predictions
 from .outcomes.reconcile import reconcile as reconcile
-from .outcomes.verify import verify_gallery as verify_gallery
 from .outcomes.calibrate import calibrate as calibrate
-from .outcomes.findability import findability as findability
-from .outcomes.what_if import what_if as what_if
-from .outcomes.service_regions import service_regions as service_regions
 from .outcomes.trace import trace as trace
 from .outcomes.review import review as review
-from .outcomes.retry import plan_retry as plan_retry
-from .outcomes.retry import build_retry as build_retry
-from .outcomes.undo import plan_undo as plan_undo
 from .outcomes.cause_explorer import CauseExplorer as CauseExplorer
 
 # Show.
@@ -95,7 +79,8 @@ from .show.charts.outcomes import plot_failure_changes as plot_failure_changes
 from .show.charts.outcomes import plot_predictions as plot_predictions
 from .show.charts.plans import plot_findings as plot_findings
 from .show.charts.images import plot_images as plot_images
-from .show.charts.regions import plot_region_places as plot_region_places
+from .show.charts.regions import plot_regions as plot_regions
+from .show.charts.regions import plot_region_order as plot_region_order
 from .show.charts.plans import plot_plan as plot_plan
 from .show.charts.plans import plot_drift as plot_drift
 from .show.charts.findability import plot_findability as plot_findability

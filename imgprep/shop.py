@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,17 +19,25 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
-from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
+from imgprep.core.language import use_language
+from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, from_environment, is_oss
 from imgprep.core.text import counted, percent
 from imgprep.demo.history import make_history
 from imgprep.demo.notebook_inputs import fill_practice
 from imgprep.demo.shop import PART, demo_shop
+from imgprep.draw.share import assign
 from imgprep.draw.store import RegionStore
+from imgprep.draw.suggest import suggest_regions
+from imgprep.fix.prepare import prepare_images
 from imgprep.load.catalogue import load_catalogue
+from imgprep.load.column_map import save_columns
+from imgprep.look.duplicates import find_duplicates
 from imgprep.look.facts import Tier
 from imgprep.look.inspect import inspect_images
+from imgprep.look.match_files import match_files
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
+from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.outcomes.findability import Findability, findability
 from imgprep.outcomes.reconcile import Reconciliation, reconcile
 from imgprep.outcomes.retry import Retry, build_retry, plan_retry
@@ -47,6 +55,7 @@ from imgprep.outcomes.tallies import (
     tally_predictions,
 )
 from imgprep.outcomes.trace import Trace, trace
+from imgprep.outcomes.undo import plan_undo
 from imgprep.outcomes.verify import Verification, verify_gallery
 from imgprep.outcomes.what_if import what_if
 from imgprep.plan.batch_folder import Built
@@ -57,9 +66,10 @@ from imgprep.plan.preview import estimate, estimate_sentence
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.dump import dump_gallery
 from imgprep.ship.gallery import kept_export, own_runs, project_state, runs_of
+from imgprep.ship.panel import Banner, banner
 from imgprep.ship.preflight import preflight
 from imgprep.ship.run import Run, load_runs
-from imgprep.ship.submit import submit
+from imgprep.ship.submit import adopt, submit, tasks
 from imgprep.ship.upload import upload
 from imgprep.show.feedback import write_feedback
 from imgprep.show.template import Page
@@ -74,12 +84,12 @@ _TEMPLATE = """\
 # Never put credentials here: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET (for OSS), and
 # ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (for both) in the environment.
 
-# language = "zh"   # panels, pages, causes, rules and remedies in Chinese: 面板、页面、原因、规则和处理办法用中文
+# language = "zh"   # panels, pages, charts, tables and results in Chinese: 面板、页面、图表、表格和结果说明用中文
 
 # A rehearsal (notebook 00) needs only catalogue, images and [shop.columns]; the real cloud needs the rest.
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
-earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
+earlier = ""          # the previous export, if you keep it: notebooks 03 and 07 compare and plan with it
 images = ""           # the folder (or zip) of its images, or oss://BUCKET/FOLDER
 # images_endpoint = "oss-cn-beijing.aliyuncs.com"   # of that bucket, if its region differs from the instance's
 # sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
@@ -163,14 +173,18 @@ def open_project(
     3
     """
     if folder := folder or find_project():
-        return Project(Settings.load(folder, **arguments))
+        settings = Settings.load(folder, **arguments)
+        use_language(settings.language)
+        return Project(settings)
     made = demo_shop(every=PART, progress=False)
     demo = {"catalogue": made.catalogue, "images": made.images, "columns": made.columns}
+    demo |= {"language": from_environment().get("language", "en")}
     if week > 1:
         demo |= {"catalogue": made.later, "earlier": made.catalogue}
     work = Path(tempfile.mkdtemp(prefix="imgprep-demo-"))
     atexit.register(_remove, work, os.getpid())
     settings = Settings(**{"project": work, **demo, **arguments})
+    use_language(settings.language)
     if history:
         make_history(settings.runs, weeks=history, seed=seed)
     return Project(settings)
@@ -365,6 +379,27 @@ class Project:
         """
         return match_names(catalogue, self.images)
 
+    def match_files(self, catalogue: pd.DataFrame, **options: Any) -> pd.DataFrame:
+        """Return the product that each file among the project's images shows. See `match_files` for the options."""
+        with open_cluster(self.settings.cluster) as executor:
+            return match_files(self.images, catalogue, **{"executor": executor, **options})
+
+    def duplicates(self, facts: pd.DataFrame, catalogue: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return identical and nearly identical images, with equal pixels confirmed. See `find_duplicates`."""
+        with open_cluster(self.settings.cluster) as executor:
+            return find_duplicates(facts, catalogue, root=self.images, executor=executor)
+
+    def prepare(self, facts: pd.DataFrame, out: str | Path, **options: Any) -> pd.DataFrame:
+        """Make service-ready copies in `out`; return their log. See `prepare_images` for the options."""
+        given = {"service": self.settings.service, "limits": self.settings.limits, **options}
+        with open_cluster(self.settings.cluster) as executor:
+            return prepare_images(facts, self.images, out, **{"executor": executor, **given})
+
+    def suggest_regions(self, images: pd.DataFrame | Iterable[str], **options: Any) -> pd.DataFrame:
+        """Suggest the subject's region in many images. See `suggest_regions` for the options."""
+        with open_cluster(self.settings.cluster) as executor:
+            return suggest_regions(images, self.images, **{"executor": executor, **options})
+
     def feedback(self, findings: pd.DataFrame, *, by: str = "folder") -> Page:
         """Write the fault sheet for photographers, ``imgprep-work/feedback.html``; a notebook shows it.
 
@@ -378,6 +413,14 @@ class Project:
 
         options.setdefault("language", self.settings.language)
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
+
+    def assign(self, catalogue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -> pd.DataFrame:
+        """Split the drawing among people, by product; the share `shared` goes to everyone. See `assign`."""
+        return assign(catalogue, people, shared=shared)
+
+    def detect_swapped_regions(self, batch: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
+        """Judge whether regions from another tool were written as x1,y1,x2,y2. See `detect_swapped_regions`."""
+        return detect_swapped_regions(batch, self.inspect(batch, progress=progress))
 
     def practise(self, *, who: str | None = None, file: str | Path = "") -> RegionStore:
         """Return a new store to practise on, with the project's regions or those in `file`, and suggestions.
@@ -504,6 +547,10 @@ class Project:
         own: dict[str, Any] = {**there.public(), **keys, **documents, "images": self.settings.images, "cluster": ""}
         return Project(self.settings.with_(**own))
 
+    def banner(self) -> Banner:
+        """Return a banner for the top of a notebook: SANDBOX, or PRODUCTION with the instance's name."""
+        return banner(self.settings)
+
     def ship(self, built: Built | str | Path, *, confirm: str | None = None, progress: bool = True) -> Run:
         """Upload a batch to the instance, submit it, and follow its task until it ends.
 
@@ -534,6 +581,14 @@ class Project:
     def submit(self, built: Built | str | Path, *, confirm: str | None = None, progress: bool = True) -> Run:
         """Start the task for an uploaded batch; `Run.follow` then waits for its end. See `submit`."""
         return submit(_folder(built), self.settings, runs=self.settings.runs, confirm=confirm, progress=progress)
+
+    def tasks(self) -> pd.DataFrame:
+        """Return every batch task of the instance, with the run of each that is ours. See `tasks`."""
+        return tasks(self.settings, runs=self.settings.runs)
+
+    def adopt(self, task_id: str | int) -> Run:
+        """Make a run for a task that somebody created in the console or on another machine. See `adopt`."""
+        return adopt(task_id, self.settings, runs=self.settings.runs)
 
     def runs(self) -> Runs:
         """Return the runs of the project's gallery, oldest first.
@@ -573,6 +628,10 @@ class Project:
                 executor=executor,
                 progress=progress,
             )[0]
+
+    def undo(self, run: Run, *, later: bool = False) -> Plan:
+        """Return the plan that restores what the gallery held before a run; nothing is sent. See `plan_undo`."""
+        return plan_undo(run, later=later)
 
     def dump(self, *, progress: bool = True) -> Path:
         """Export the gallery's content; plans start from the newest export. See `dump_gallery`."""
@@ -620,7 +679,9 @@ def _same(kept: pd.DataFrame, this: pd.DataFrame) -> bool:
     return len(kept) == len(this) and kept[both].astype("str").equals(this[both].astype("str").reset_index(drop=True))
 
 
-def init_project(folder: str | Path = ".") -> list[Path]:
+def init_project(
+    folder: str | Path = ".", *, catalogue: str | Path | None = None, images: str | Path | None = None
+) -> list[Path]:
     """Create a project folder: ``imgprep.toml``, copies of the notebooks and their start page, and ``imgprep-work/``.
 
     Existing files are left unchanged, so the call can be repeated after an upgrade.
@@ -629,11 +690,23 @@ def init_project(folder: str | Path = ".") -> list[Path]:
     ----------
     folder : path
         The folder; created if it does not exist.
+    catalogue : path, optional
+        The export, to be written into ``imgprep.toml`` with the columns that `MappingPanel` suggests for it. The
+        product's key is not written: until somebody confirms the column, `load_catalogue` finds it and checks it.
+    images : path, optional
+        The folder or archive of its images, or ``oss://BUCKET/FOLDER``.
 
     Returns
     -------
     list of Path
         The files that were created.
+
+    Raises
+    ------
+    ConfigError
+        If `catalogue` or `images` is given, but ``imgprep.toml`` exists already, or the images do not.
+    CatalogueError
+        If the export cannot be read.
 
     Examples
     --------
@@ -641,13 +714,24 @@ def init_project(folder: str | Path = ".") -> list[Path]:
     >>> made[0].name
     'imgprep.toml'
     """
-    root = Path(folder)
+    root, project = Path(folder), _TEMPLATE
+    columns: dict[str, Any] = {}
+    if given := {name: value for name, value in {"catalogue": catalogue, "images": images}.items() if value}:
+        if (root / PROJECT_FILE).exists():
+            raise ConfigError(f"{root / PROJECT_FILE}: exists already; set {' and '.join(given)} there, under [shop]")
+        if images and not is_oss(images) and not Path(images).exists():
+            raise ConfigError(f"{images}: does not exist; name the folder or archive of the images, or oss://BUCKET")
+        for name, place in given.items():
+            text = str(place) if is_oss(place) else Path(place).resolve().as_posix()
+            project = project.replace(f'{name} = ""', f"{name} = {json.dumps(text, ensure_ascii=False)}", 1)
+    if catalogue:
+        columns = _suggested_columns(catalogue)
     made = []
     try:
         (root / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
         (root / "notebooks").mkdir(exist_ok=True)
         files = {
-            root / PROJECT_FILE: _TEMPLATE.encode("utf-8"),
+            root / PROJECT_FILE: project.encode("utf-8"),
             root / WORK_FOLDER / ".gitignore": b"# Caches can be rebuilt; runs and regions cannot.\ncache/\n",
         }
         for guide in sorted(file for file in shipped("notebooks").iterdir() if file.suffix in (".md", ".ipynb")):
@@ -660,7 +744,17 @@ def init_project(folder: str | Path = ".") -> list[Path]:
                 made.append(file)
     except OSError as error:
         raise ConfigError(f"{root}: no project can be created here: {error.strerror or error}") from error
+    if columns:
+        save_columns(columns, root)
     return made
+
+
+def _suggested_columns(catalogue: str | Path) -> dict[str, Any]:
+    from imgprep.load.mapping_panel import MappingPanel  # noqa: PLC0415  widgets are for notebooks
+
+    panel = MappingPanel(catalogue)
+    panel.accept_suggestions()
+    return {field: entry for field, entry in panel.columns.items() if field != "ProductId"}
 
 
 def _without_outputs(notebook: bytes) -> bytes:

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 import tests.light  # noqa: F401  before what imports jsonschema
-from imgprep.core import processes
+from imgprep.core import language, processes
 from imgprep.demo.history import make_history
 from imgprep.sandbox import sandbox as sandboxes
 from imgprep.sandbox.access import KeyRing
@@ -69,6 +69,12 @@ def commands():
     running = Commands()
     yield running
     running.close()
+
+
+@pytest.fixture(autouse=True)
+def no_project_open():
+    """Forget the language of the project that another test opened last."""
+    language._active.clear()
 
 
 @pytest.fixture(autouse=True)

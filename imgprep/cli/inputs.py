@@ -37,9 +37,17 @@ def settings_of(options: Namespace) -> Settings:
     else:
         settings = Settings.from_env(**arguments)
     for name in ("images", "earlier"):
-        if is_oss(root := getattr(options, name, None)):  # reached by the project's endpoint and credentials
-            setattr(options, name, settings.with_(images=root).images)
+        roots: Any = getattr(options, name, None)
+        if isinstance(roots, list):
+            setattr(options, name, [_reached(root, settings) for root in roots])
+        elif roots is not None:
+            setattr(options, name, _reached(roots, settings))
     return settings
+
+
+def _reached(root: str | os.PathLike[str], settings: Settings) -> Any:
+    """Return a root of images, which in OSS is accessed by the project's endpoint and credentials."""
+    return settings.with_(images=root).images if is_oss(root) else root
 
 
 def tier_of(options: Namespace) -> str:

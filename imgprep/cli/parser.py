@@ -72,7 +72,7 @@ ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and their tokens.
 STEPS: dict[str, dict[str, str]] = {
     "Start": {
         "demo": "imgprep demo --out demo-out",
-        "init": "imgprep init my-shop",
+        "init": "imgprep init my-shop --catalogue export.csv --images photos",
         "lab": "imgprep lab --project my-shop",
         "week": "imgprep week --delete-missing",
         "completion": 'eval "$(imgprep completion bash)"',
@@ -236,7 +236,7 @@ def make_parser() -> Parser:
     """Return the parser; `run` names each command's function, so that only the one called is imported."""
     parser = Parser(prog="imgprep", usage="imgprep COMMAND …", formatter_class=_ByStep)
     parser.add_argument("--version", action="version", version=f"imgprep {__version__}")
-    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", prog="imgprep")
     shared, texts = _Shared(), {}
     examples = {name: example for step in STEPS.values() for name, example in step.items()}
 
@@ -282,6 +282,9 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
     init = command("init", "plan", "Create a project folder: imgprep.toml and the notebooks.")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
+    text = "the export; imgprep.toml then names it, with suggested columns"
+    init.add_argument("--catalogue", type=Path, metavar="EXPORT", help=text)
+    init.add_argument("--images", type=root, metavar="DIR", help=_IMAGES)
     lab = command("lab", "plan", "Open JupyterLab on the project's start page, which says which notebook is for what.")
     lab.add_argument("jupyter", nargs="*", metavar="OPTION", help="options of `jupyter lab`, after --")
 
@@ -312,9 +315,10 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     fetch.add_argument("--private", action="store_true", help="also fetch from this machine and private networks")
 
     text = "Find the product of each file in a folder; save the map, and the catalogue with the files."
-    match = command("match", "plan", text, has.catalogue, has.images)
+    match = command("match", "plan", text, has.catalogue, has.images, has.cluster)
     match.add_argument("--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated")
-    match.add_argument("--earlier", type=root, metavar="DIR", help="the catalogue's own images, to match by similarity")
+    text = "the catalogue's own images, to match by similarity: folder, zip archive, or oss://BUCKET/FOLDER"
+    match.add_argument("--earlier", type=root, metavar="DIR", help=text)
     match.add_argument("--within", metavar="SUBFOLDER", help="match only the files in this subfolder of --images")
     match.add_argument("--map", type=Path, metavar="FILE", help="save the map here; decisions already in it are kept")
     match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with matched files here")
@@ -465,22 +469,22 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed; remove nothing")
 
     text = "Build a batch of the failed lines that can succeed now."
-    retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images)
+    retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images, has.depth, has.cluster)
     retry.add_argument("run_folder", type=Path, metavar="RUN")
     retry.add_argument("--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's rows)")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     undo = command("undo", "outcomes", "Build the batch that undoes a run.")
     undo.add_argument("run_folder", type=Path, metavar="RUN")
-    text = "folders of the images as sent"
-    undo.add_argument("--images", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help=text)
+    text = "folders and zip archives of the images as sent, or oss://BUCKET/FOLDER (default: the project's)"
+    undo.add_argument("--images", type=root, nargs="+", action="extend", metavar="DIR", help=text)
     undo.add_argument("--later", action="store_true", help="also undo later runs")
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     text = "Check whether the gallery holds the images as sent; settle unknown lines."
     verify = command("verify", "outcomes", text, has.cloud, has.runs)
-    text = "number of held images to check, or all (default: enough to find the margin with the confidence)"
+    text = "number of images to check, or all (default: enough for --margin and --confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
     verify.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
     text = "share of images not held as sent that the sample detects with this confidence (default: 0.01)"

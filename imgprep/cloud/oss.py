@@ -459,7 +459,7 @@ class Part(NamedTuple):
 def read_part(bucket: Any, key: str, start: int, end: int, *, etag: str, size: int) -> Part:
     """Return bytes `start` to `end` (exclusive) of an object that has `size` bytes and this `etag`.
 
-    Raises StorageError: with code PreconditionFailed if the object is another one by now, NoSuchKey if it is gone.
+    Raises StorageError: with code PreconditionFailed if the object has been replaced, NoSuchKey if it is gone.
     """
     from oss2.exceptions import NotFound, RequestError  # noqa: PLC0415  heavy
 

@@ -19,12 +19,24 @@ import pyarrow as pa
 P = ParamSpec("P")
 
 
-class Table(pd.DataFrame):
-    """A frame that notebooks show as a readable table; operations on it return plain DataFrames."""
+class Frame(pd.DataFrame):
+    """A frame that can be saved although its ``.attrs`` hold frames, as can the frames derived from it."""
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
-        return pd.DataFrame
+        return Frame
+
+    def to_parquet(self, *arguments: Any, **options: Any) -> Any:
+        """Write the frame as pandas does, without its ``.attrs``: pandas writes them as JSON, which has no frames."""
+        return pd.DataFrame(self).to_parquet(*arguments, **options)  # a new frame has no attrs
+
+    def to_feather(self, *arguments: Any, **options: Any) -> Any:
+        """Write the frame as pandas does, without its ``.attrs``, like `to_parquet`."""
+        return pd.DataFrame(self).to_feather(*arguments, **options)
+
+
+class Table(Frame):
+    """A frame that notebooks show as a readable table; operations on it return frames that are shown as pandas does."""
 
     def pick(self, *columns: str, rows: int | None = None) -> pd.DataFrame:
         """Return these columns of the first `rows` rows, to show as a table; columns that do not exist are left out."""
@@ -41,17 +53,13 @@ class Table(pd.DataFrame):
 
         return table_html(self)
 
-    def to_parquet(self, *arguments: Any, **options: Any) -> Any:
-        """Write the frame as pandas does, without its ``.attrs``: pandas writes them as JSON, which has no frames."""
-        return detached(pd.DataFrame(self)).to_parquet(*arguments, **options)
-
 
 class Attached(Table):
     """A frame stored in the ``.attrs`` of another frame.
 
     pandas copies ``.attrs`` at every step and compares them when frames are concatenated, which is slow and fails for a
     plain DataFrame ("truth value is ambiguous"). An attached frame is shared instead of copied, and compared by
-    identity. Operations on it return plain DataFrames.
+    identity.
     """
 
     def __eq__(self, other: object) -> Any:

@@ -42,6 +42,10 @@ class Texts:
         text = self.table.get(f"{{count}} {noun}")
         return counted(count, noun, plural) if text is None else text.format(count=f"{count:,}")
 
+    def heading(self, english: str) -> str:
+        """Return the heading of a column; the entry of "times" is ``column times``."""
+        return self.table.get(f"column {english}") or self(english)
+
     def remedy(self, fix: str) -> str:
         """Return the text of a finding's ``fix``."""
         write = _WRITE.fullmatch(fix)
@@ -54,8 +58,19 @@ def texts(language: str = "en") -> Texts:
     return Texts(language)
 
 
+#: The language of the project opened last: a notebook has one reader. Empty until a project is opened.
+_active: list[str] = []
+
+
+def use_language(language: str) -> None:
+    """Display in `language` from now on; the project around the current folder no longer matters."""
+    _active[:] = [language]
+
+
 def display_language(folder: Path | None = None) -> str:
-    """Return the language for what has no settings: that of the project around `folder` or the current folder."""
+    """Return the language for what has no settings: of the project opened last, or around `folder` or this folder."""
+    if _active:
+        return _active[0]
     try:
         project = (folder and find_project(folder)) or find_project()
         return (Settings.load(project) if project else Settings.from_env()).language

@@ -8,7 +8,7 @@ import pandas as pd
 
 from imgprep.core.errors import RegionError
 from imgprep.core.frames import returns_table
-from imgprep.draw.store import EDGES, RegionStore
+from imgprep.core.regions import EDGES
 
 #: IoU from which two regions agree.
 AGREES = 0.9
@@ -63,10 +63,10 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
 
 
 @returns_table
-def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> pd.DataFrame:
-    """Compare two people's decisions on the images that both decided on.
+def agreement(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Compare two people's decisions, as from `RegionStore.frame`, on the images that both decided on.
 
-    The frame of `imgprep.service_regions` is one more annotator: images in which the service detects no subject are
+    The frame of `Project.service_regions` is one more annotator: images in which the service detects no subject are
     left out.
 
     Returns
@@ -85,8 +85,7 @@ def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> p
     0.5
     """
     keys, compared = ["PicName", "ProductId"], ["state", *EDGES]
-    frames = [item.frame() if isinstance(item, RegionStore) else item for item in (a, b)]
-    frames = [frame.loc[frame["state"].notna(), [*keys, *compared]] for frame in frames]
+    frames = [frame.loc[frame["state"].notna(), [*keys, *compared]] for frame in (a, b)]
     both = frames[0].merge(frames[1], on=keys, suffixes=("_a", "_b"))
     low = pd.DataFrame({e: both[[f"{e}_a", f"{e}_b"]].max(axis=1) for e in ("x1", "y1")})
     high = pd.DataFrame({e: both[[f"{e}_a", f"{e}_b"]].min(axis=1) for e in ("x2", "y2")})

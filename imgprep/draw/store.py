@@ -23,6 +23,7 @@ from imgprep.core.errors import RegionError
 from imgprep.core.frames import records, returns_table
 from imgprep.core.regions import Region
 from imgprep.draw.schema import copy_file, open_file, refuse_network_drive, unusable
+from imgprep.draw.share import agreement
 
 #: Origins of a region: drawn, an accepted suggestion, an edited one, the service's box, or imported from a file.
 HOWS = ("drawn", "accepted", "edited", "service", "imported")
@@ -331,6 +332,10 @@ class RegionStore:
                     )
                 result.append((pic_name, product_id, outcome))
         return pd.DataFrame(result, columns=["PicName", "ProductId", "outcome"]).astype("str")
+
+    def agreement(self, other: RegionStore | pd.DataFrame) -> pd.DataFrame:
+        """Compare the decisions with another person's, or with what the service detects. See `agreement`."""
+        return agreement(self.frame(), other.frame() if isinstance(other, RegionStore) else other)
 
     @returns_table
     def conflicts(self) -> pd.DataFrame:

@@ -133,7 +133,7 @@ def tally_drawings_saved(compared: pd.DataFrame, *, thresholds: Iterable[float] 
     Parameters
     ----------
     compared : pandas.DataFrame
-        Result of `imgprep.service_regions`; rows without a region of ours or an answer are left out.
+        Result of `Project.service_regions`; rows without a region of ours or an answer are left out.
     thresholds : iterable of float
         IoU, 0 … 1, from which a box agrees.
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from imgprep.core.errors import CatalogueError
 from imgprep.core.fields import FIELD_NAMES
 from imgprep.core.findings import Severity
-from imgprep.core.text import counted
+from imgprep.core.text import counted, shown
 from imgprep.load.export import TEXT, Export, Findings, export_finding
 from imgprep.load.image_columns import find_image_columns
 from imgprep.load.suggestions import SAMPLE_ROWS, content_template, plain_name, suggest_columns
@@ -416,7 +416,8 @@ def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> 
     return [
         export_finding(
             "product-key-shared",
-            f"{key!r} {value!r} belongs to {products:,} products, such as {' and '.join(map(repr, examples[value]))}; "
+            f"{key!r} {value!r} belongs to {products:,} products, such as "
+            f"{' and '.join(repr(shown(name, 60)) for name in examples[value])}; "
             "as one product, they could not be distinguished",
             f"give each product its own value in the export, or confirm this key: columns={{'ProductId': {key!r}}}",
             Severity.ERROR,

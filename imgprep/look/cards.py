@@ -66,8 +66,8 @@ class Pager:
     """Page buttons; `show` is called to display the new page."""
 
     def __init__(self, show: Callable[[], None]) -> None:
-        t = texts(display_language())
-        self._page, self._show = 0, show
+        self._page, self._show, self._t = 0, show, texts(display_language())
+        t = self._t
         self.back, self.next = button("‹", t("previous page"), "36px"), button("›", t("next page"), "36px")
         self.back.on_click(lambda _: self._turn(-1))
         self.next.on_click(lambda _: self._turn(1))
@@ -78,8 +78,7 @@ class Pager:
         self._page = 0 if first else min(max(0, self._page), pages - 1)
         self.back.disabled, self.next.disabled = self._page == 0, self._page == pages - 1
         part = items[self._page * per_page : (self._page + 1) * per_page]
-        t = texts(display_language())
-        return part, t("page {page} of {pages}", page=f"{self._page + 1:,}", pages=f"{pages:,}")
+        return part, self._t("page {page} of {pages}", page=f"{self._page + 1:,}", pages=f"{pages:,}")
 
     def _turn(self, by: int) -> None:
         self._page += by

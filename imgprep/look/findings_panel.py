@@ -293,10 +293,14 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             try:
                 log = self.fixes
             except ImgprepError as error:
-                self._opened.show(Thumb(), template("details.html").render(fields=[], hint=str(error)))
+                self._opened.show(
+                    Thumb(), template("details.html", self._t.language).render(fields=[], hint=str(error))
+                )
                 return
             fixes = [{**fix, "before": _ends_shown(fix["before"])} for fix in records(log.head(FIXES))]
-            text = template("fixes.html").render(fixes=fixes, count=len(log), findings=len(self.selected))
+            text = template("fixes.html", self._t.language).render(
+                fixes=fixes, count=len(log), findings=len(self.selected)
+            )
             self._opened.show(Thumb(), text)
 
     def _refresh(self, *, first_page: bool = False) -> None:
@@ -306,7 +310,10 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             self._grid.show(cards, ticked=[place for place in places if place in self._ticked])
             self._show_status()
             self._opened.show(
-                Thumb(), template("details.html").render(fields=[], hint=self._t("Click an image to open it."))
+                Thumb(),
+                template("details.html", self._t.language).render(
+                    fields=[], hint=self._t("Click an image to open it.")
+                ),
             )
 
     def _show_status(self) -> None:
@@ -354,7 +361,7 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             details = {name: record[name] for name in _DETAILS}
             details |= {"size": f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else "", "file": thumb.why}
             details = {**details, **self._catalogue_row(record), **details}  # the finding's values come first and win
-            self._opened.show(thumb, template("details.html").render(fields=details.items()))
+            self._opened.show(thumb, template("details.html", self._t.language).render(fields=details.items()))
 
     def _catalogue_row(self, record: pd.Series) -> dict[str, Any]:
         """Return the catalogue's row for a finding; if a record has several images, the row of the finding's image."""

@@ -16,6 +16,7 @@ import pandas as pd
 
 from imgprep.core import frames
 from imgprep.core.errors import CatalogueError, ConfigError
+from imgprep.core.executors import Elsewhere
 from imgprep.core.fields import FIELD_NAMES
 from imgprep.core.frames import returns_table
 from imgprep.images.storage import list_names
@@ -55,13 +56,14 @@ def match_files(
     known: pd.DataFrame | None = None,
     at_least: float = AT_LEAST,
     within: str | None = None,
+    executor: Elsewhere = None,
 ) -> pd.DataFrame:
     """Find the product that each file in a folder shows.
 
     Parameters
     ----------
     folder : path
-        Folder or zip archive of images. Nothing in it is changed or renamed.
+        Folder or zip archive of images, or ``oss://BUCKET/FOLDER``. Nothing in it is changed or renamed.
     catalogue : pandas.DataFrame
         Must have ``ProductId`` and the columns that `patterns` name.
     patterns : sequence of str
@@ -78,6 +80,8 @@ def match_files(
     within : str, optional
         A subfolder of `folder`, such as ``new``; only its files are matched. ``file`` remains a path below `folder`,
         so that the map fits the folder that batches are built from.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Inspects the files instead of processes on this machine; see `inspect_images`.
 
     Returns
     -------
@@ -122,7 +126,7 @@ def match_files(
         ready, names, tried = _with_other_ids(images, catalogue, ready, names, tried)
     alike: dict[str, list[Candidate]] = {}
     if earlier is not None:
-        facts = inspect_images(images, folder, progress=False) if facts is None else facts
+        facts = inspect_images(images, folder, executor=executor, progress=False) if facts is None else facts
         alike = candidates_by_likeness(facts, _with_products(earlier, catalogue))
     decided = {} if known is None else _decided(known)
     records = []

@@ -182,7 +182,7 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
             record = self.matches[self.matches["file"] == self._file].iloc[0]
             thumb = thumb_of(self._file, self._source, side=LARGE)
             fields = [("", value) for value in (self._file, record["how"], record["detail"], thumb.why)]
-            self._opened.show(thumb, template("details.html").render(fields=fields))
+            self._opened.show(thumb, template("details.html", self._t.language).render(fields=fields))
             self._none.disabled = False
             self._search.value = ""
             self._offer()

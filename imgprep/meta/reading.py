@@ -284,7 +284,7 @@ def _read(block: bytes, frame: pl.DataFrame | None, state: _Reading) -> None:
 
 
 def _has_each_once(found: pl.DataFrame, texts: pl.Series) -> pl.Series:
-    """Return whether a line, whose `found` fields are all it has, repeats none of them."""
+    """Return whether a line has each of its `found` fields, which are all that it has, only once."""
     strings = [name for name, kind in SCHEMA.items() if kind == pl.String]
     given, quoted = (
         found.select(pl.sum_horizontal(pl.col(names).is_not_null().cast(pl.UInt32))).to_series()

@@ -224,7 +224,7 @@ def build_retry(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> built, again = ip.build_retry(runs[0], shop.images, "retry", progress=False)
+    >>> built, again = build_retry(runs[0], shop.images, "retry", progress=False)
     >>> len(built.plan.batch) == len(again.batch), "remedy" in again.rest
     (True, True)
     """

@@ -203,7 +203,7 @@ def tally_by(
 
     Examples
     --------
-    >>> ip.tally_by(runs, "format")[["value", "cause", "count", "lines"]].head(3)
+    >>> tally_by(runs, "format")[["value", "cause", "count", "lines"]].head(3)
         value          cause  count  lines
     0  (none)  image_missing     12     23
     1  (none)     bad_format     11     23
@@ -399,7 +399,7 @@ def tally_predictions(runs: Run | Iterable[Run]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> ip.tally_predictions(runs)[["verdict", "rule", "count"]].head(3)
+    >>> tally_predictions(runs)[["verdict", "rule", "count"]].head(3)
                     verdict              rule  count
     0                passed               NaN    411
     1  predicted and failed     image-missing     12

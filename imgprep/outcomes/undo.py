@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +13,16 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
-from imgprep.core.files import Written, digest_of
+from imgprep.core.files import Written
 from imgprep.core.findings import findings_frame
-from imgprep.core.settings import is_oss
 from imgprep.core.text import counted
-from imgprep.look.inspect import inspect_images
+from imgprep.images.found import Source, Unfit
+from imgprep.images.oss import OssFolder
+from imgprep.images.storage import open_source
+from imgprep.look.inspect import LISTED_FROM, inspect_images
 from imgprep.outcomes.counting import KEY
 from imgprep.plan.batch_folder import IMAGES, Built, basis_of, fresh_folder, write_folder
+from imgprep.plan.build import with_origins
 from imgprep.plan.compare import compared
 from imgprep.plan.make import plan_between
 from imgprep.plan.model import Baseline, Plan
@@ -27,7 +31,7 @@ from imgprep.ship.dump import own_dump
 from imgprep.ship.gallery import UNKNOWN, gallery_state, one_gallery
 from imgprep.ship.run import Run, load_runs, moment
 
-#: Reason for excluding a line: none of the folders has the bytes that the gallery held.
+#: Reason for excluding a line: none of the sources has the bytes that the gallery held.
 NOT_AT_HAND = "image-not-at-hand"
 
 
@@ -68,7 +72,7 @@ def plan_undo(run: Run, runs: Iterable[Run] | None = None, *, later: bool = Fals
 
 def build_undo(
     run: Run,
-    images: str | Path | Iterable[str | Path],
+    images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     out: str | Path,
     *,
     runs: Iterable[Run] | None = None,
@@ -76,6 +80,10 @@ def build_undo(
     confirm: str | None = None,
 ) -> Built:
     """Build the batch folder that undoes a run.
+
+    `images` are the folders and zip archives with the images as sent, and at most one address in OSS, such as the path
+    that earlier batches were uploaded to; images in OSS stay there until `upload` has the service copy them. An image
+    is taken where its bytes are those that the gallery held. See `plan_undo` for the other parameters.
 
     Examples
     --------
@@ -88,11 +96,14 @@ def build_undo(
     plan = plan_between(now, then)
     loss = blast_radius(plan, now)
     loss.require(run.settings.get("instance") or "gallery", confirm)
-    folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(folder) for folder in images]
-    if any(map(is_oss, folders)):
-        raise ConfigError("images: undo needs the copies that were sent, in folders on this machine, not in OSS")
-    folder = fresh_folder(Path(out), folders)
-    found = _copied(plan.batch, folders, folder / IMAGES)
+    roots = [images] if isinstance(images, (str, os.PathLike)) else list(images)
+    sources = [open_source(root) for root in roots]
+    remotes = [source for source in sources if isinstance(source, OssFolder)]
+    if len(remotes) > 1:
+        addresses = ", ".join(map(str, remotes))
+        raise ConfigError(f"images: {addresses}: a batch takes images from one address in OSS; name one of them")
+    folder = fresh_folder(Path(out), roots)
+    found, log = _gathered(plan.batch, sources, folder / IMAGES)
     add = plan.batch["OperationType"].eq(Operation.ADD)
     lacking = plan.batch[add & ~found].assign(reason=NOT_AT_HAND)
     batch = plan.batch[~add | found].reset_index(drop=True)
@@ -102,13 +113,21 @@ def build_undo(
     before = before.assign(line=before["line"].map(number).astype("Int64"))
     batch = batch.assign(line=number.array)
     plan = replace(plan, batch=batch, excluded=lacking[list(plan.excluded.columns)], before=before)
-    facts = inspect_images(batch["file"].dropna().unique(), folder / IMAGES, progress=False)
-    log = pd.DataFrame(columns=["PicName", "new_name", "action", "reason"], dtype="str")
+    copied = ~batch["PicName"].isin(log["new_name"])
+    facts = inspect_images(batch.loc[copied, "file"].dropna().unique(), folder / IMAGES, progress=False)
+    if len(log):
+        there = log[["PicName", "new_name"]].merge(
+            inspect_images(log["PicName"], remotes[0], tier="header", progress=False)
+        )
+        there = there.assign(PicName=there.pop("new_name"))
+        facts = pd.concat([facts, there], ignore_index=True) if len(facts) else there
+        log = with_origins(log, remotes[0])
     built = Built(folder, plan, findings_frame(), facts, facts, log, loss)
     no_rows = pd.DataFrame({"row": pd.array([], "Int64"), "ProductId": [], "PicName": []})
     no_rows = no_rows.astype({"ProductId": "str", "PicName": "str"})
     basis = basis_of(Baseline(known=now, instance=run.settings.get("instance") or ""), datetime.now(UTC).isoformat())
-    write_folder(built, no_rows, run.settings.get("service") or "product", False, {}, basis=basis)
+    address = str(remotes[0]) if len(log) else None
+    write_folder(built, no_rows, run.settings.get("service") or "product", False, {}, basis=basis, images=address)
     return built
 
 
@@ -148,18 +167,40 @@ def _with_replaced(then: pd.DataFrame, undone: list[Run]) -> pd.DataFrame:
     return pd.concat([then, unknown], ignore_index=True)
 
 
-def _copied(batch: pd.DataFrame, folders: list[Path], out: Path) -> pd.Series:
-    """Copy every image whose bytes match its digest; return for each line whether one was found."""
+def _gathered(batch: pd.DataFrame, sources: Sequence[Source], out: Path) -> tuple[pd.Series, pd.DataFrame]:
+    """Copy the images whose bytes match their digests; return which lines have one, and the log of those in OSS."""
+    images = batch[["file", "PicName", "digest"]].dropna().drop_duplicates()
     found: set[tuple[str, str]] = set()
-    copies = Written(out)
-    for name, digest in batch[["file", "digest"]].dropna().drop_duplicates().itertuples(index=False):
-        if Path(name).is_absolute() or ".." in Path(name).parts:  # a run folder may come from an untrusted source
-            continue
-        for source in (folder / name for folder in folders):
-            if source.is_file() and digest_of(source) == digest:
-                with copies.writing(name) as draft:
-                    shutil.copyfile(source, draft)
-                found.add((name, digest))
-                break
+    log, copies = [], Written(out)
+    for source in sources:
+        if isinstance(source, OssFolder) and len(images) >= LISTED_FROM:
+            source.list_once()
+    for file, name, digest in images.itertuples(index=False):
+        for source in sources:
+            if (held := _held(source, dict.fromkeys([file, name]), digest)) is None:
+                continue
+            if isinstance(source, OssFolder):
+                log.append({"PicName": held[0], "new_name": name, "action": "kept", "bytes": held[2]})
+            else:
+                with copies.writing(file) as draft:
+                    draft.write_bytes(held[1])
+            found.add((file, digest))
+            break
     pairs = zip(batch["file"], batch["digest"], strict=True)
-    return pd.Series([pair in found for pair in pairs], index=batch.index, dtype=bool)
+    names = ["PicName", "new_name", "action", "reason"]
+    made = pd.DataFrame(log, columns=[*names, "bytes"]).astype(dict.fromkeys(names, "str"))
+    return pd.Series([pair in found for pair in pairs], index=batch.index, dtype=bool), made
+
+
+def _held(source: Source, names: Iterable[str], digest: str) -> tuple[str, bytes, int] | None:
+    """Return the name, the bytes and the size of the file with this digest; an object with a known MD5 is not read."""
+    for name in names:
+        try:
+            found = source.find(name)  # which follows no name out of its root: a run folder may come from anyone
+            if found.digest == digest:
+                return name, b"", found.bytes
+            if found.digest is None and hashlib.md5(data := source.read(found)).hexdigest() == digest:
+                return name, data, found.bytes
+        except Unfit:
+            continue
+    return None

@@ -19,6 +19,7 @@ from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import DRAFT, LOG, Written
 from imgprep.core.frames import detached, show_fields_as_tables
 from imgprep.core.settings import is_oss
+from imgprep.fix.prepare import tally_changes
 from imgprep.images.storage import list_names
 from imgprep.meta.codec import write_meta
 from imgprep.plan.compare import gallery_digest
@@ -77,6 +78,11 @@ class Built:
 
     def __post_init__(self) -> None:
         show_fields_as_tables(self)
+
+    @property
+    def conversions(self) -> pd.DataFrame:
+        """The number of images per kind of change that their copies needed; see `tally_changes`."""
+        return tally_changes(self.prepared)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {len(getattr(self.plan, name)):,}" for name in ("batch", "unchanged", "excluded"))

@@ -6,6 +6,7 @@ Inspect → prepare → inspect the copies → check → plan → write. The fol
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ from imgprep.plan.compare import known_in_part, wanted_rows
 from imgprep.plan.make import plan_rows, with_loaded, with_withheld
 from imgprep.plan.model import Baseline, Plan
 from imgprep.plan.preview import blast_radius, require_few_excluded
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,10 +200,9 @@ def build_batch(
     ready = prepared["action"].isin(["kept", "converted"])
     there = prepared["action"].eq("kept") if remote is not None else ready & False
     keep_only(outbox, prepared.loc[ready & ~there, "new_name"])
-    # The copies are on this machine, which others need not reach.
-    sent = inspect_images(prepared.loc[ready & ~there, "new_name"], outbox, progress=progress)
+    sent = _inspect_copies(prepared.loc[ready & ~there, "new_name"], outbox, executor, progress=progress)
     if remote is not None:
-        prepared = _with_origins(prepared, remote)
+        prepared = with_origins(prepared, remote)
         named = source_facts.set_index("PicName").loc[prepared.loc[there, "PicName"]].reset_index()
         unmoved = named.assign(PicName=prepared.loc[there, "new_name"].to_numpy())
         sent = pd.concat([sent, unmoved], ignore_index=True) if len(sent) else unmoved
@@ -222,6 +224,16 @@ def build_batch(
         built, catalogue, rules.service, keep_refused, digests, basis=basis_of(baseline, began), images=address
     )
     return built
+
+
+def _inspect_copies(names: pd.Series, outbox: Path, executor: Elsewhere, *, progress: bool) -> pd.DataFrame:
+    """Return the facts of the copies; on this machine, which has them, if a worker does not reach their folder."""
+    if executor is not None:
+        try:
+            return inspect_images(names, outbox, executor=executor, progress=progress)
+        except ConfigError as error:
+            _log.info("copies are inspected on this machine: %s", error)
+    return inspect_images(names, outbox, progress=progress)
 
 
 def _listed_once(images: str | os.PathLike[str]) -> tuple[str | os.PathLike[str], OssFolder | None]:
@@ -246,7 +258,7 @@ def _within(remote: OssFolder | None, target: str | os.PathLike[str] | None) -> 
 _ORIGIN = ("bucket", "key", "etag", "endpoint", "region")
 
 
-def _with_origins(prepared: pd.DataFrame, remote: OssFolder) -> pd.DataFrame:
+def with_origins(prepared: pd.DataFrame, remote: OssFolder) -> pd.DataFrame:
     """Add the object of each image, from which `upload` has copies made."""
     origins: list[Origin | None] = []
     for name in prepared["PicName"]:

@@ -11,6 +11,7 @@ import polars as pl
 from imgprep.core.fields import CATEGORIES, FIELDS, Operation
 from imgprep.core.frames import returns_table, show_fields_as_tables, to_pandas, to_polars
 from imgprep.core.text import counted
+from imgprep.plan.split import split_batch
 
 #: Column → dtype of a batch frame.
 BATCH_COLUMNS: dict[str, str] = {
@@ -134,6 +135,10 @@ class Plan:
     def left(self) -> dict[str, int]:
         """Counts of ``images`` and ``products`` that stay in the gallery although the export no longer has them."""
         return {"images": len(self.deferred), "products": self.deferred["ProductId"].nunique()}
+
+    def split(self, *, max_rows: int | None = None, max_bytes: int | None = None) -> list[pd.DataFrame]:
+        """Return the batch in parts of limited size; the lines of a product stay together. See `split_batch`."""
+        return split_batch(self.batch, max_rows=max_rows, max_bytes=max_bytes)
 
     @returns_table
     def summary(self) -> pd.DataFrame:

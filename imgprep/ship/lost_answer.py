@@ -192,7 +192,7 @@ def _leave_undecided(run: Run, why: str) -> None:
     note = (
         f"it is unknown whether a task was started: {why}. Look at the instance's Batch Operation tab in the console "
         f"for a task on {run.settings['bucket']}{run.settings['path']} created about {unanswered(run)[-1]}. "
-        "If there is one, assign it to the run with `imgprep adopt ID` (ip.adopt); if not, submit again with --now "
+        "If there is one, assign it to the run with `imgprep adopt ID` (shop.adopt); if not, submit again with --now "
         "(now=True)"
     )
     _log.warning("run %s: %s", run.id, note)

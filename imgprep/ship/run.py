@@ -13,7 +13,7 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -371,6 +371,12 @@ class Run:
 
         return tally_by(self, column)
 
+    def predictions(self) -> pd.DataFrame:
+        """Compare what `check` predicted with what happened; see `tally_predictions`."""
+        from imgprep.outcomes.tallies import tally_predictions  # noqa: PLC0415  a room to the right
+
+        return tally_predictions(self)
+
     def surprises(self) -> pd.DataFrame:
         """Return the lines that `check` did not predict correctly; see `line_verdicts`."""
         from imgprep.outcomes.tallies import line_verdicts  # noqa: PLC0415  a room to the right
@@ -683,7 +689,7 @@ class Run:
             f"Next: (1) `imgprep follow {run}`: the service may give a new link; (2) download the file in the console, "
             f"on the instance's Batch Operation tab, and `imgprep close {run} --report FILE`; (3) without the file, "
             f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown; "
-            "then run `imgprep dump`, and give its file to ip.reconcile(run, dump=FILE) and the next build (--known)"
+            "then run `imgprep dump`, and give its file to shop.reconcile(dump=FILE) and the next build (--known)"
         )
 
     def refresh(self) -> Run:
@@ -944,8 +950,8 @@ def check_readable(broken: Mapping[Path, ConfigError], settings: Settings, diges
         raise ConfigError(
             f"run folder {folder}: {error}. Nothing was sent: {about}, and a second task would be started. Restore the "
             f"folder from a copy. Without a copy: move it out of {folder.parent}, find its task with `imgprep tasks` "
-            "(ip.tasks), make a run of that task with `imgprep adopt ID` (ip.adopt), and submit again only if its "
-            "lines are not among the task's"
+            "(shop.tasks()), make a run of that task with `imgprep adopt ID` (shop.adopt), and submit again only if "
+            "its lines are not among the task's"
         )
 
 
@@ -971,9 +977,11 @@ def batch_digest(folder: Path) -> str:
 def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str, clock: Clock, **entries: Any) -> Run:
     """Make a batch's run folder in state ``intended``, completely or not at all; `entries` are added to run.json."""
     runs.mkdir(parents=True, exist_ok=True)
-    made = datetime.fromtimestamp(clock.time(), UTC).strftime("%Y%m%dT%H%M%SZ")
+    made = datetime.fromtimestamp(clock.time(), UTC)
+    while any(runs.glob(f"{made:{_ID_TIME}}-*")):  # a coarse clock; names sort in the order in which runs are made
+        made += timedelta(microseconds=1)
     instance = re.sub(r"[^A-Za-z0-9_.]+", "-", settings.instance).strip("-.") or "instance"
-    name = f"{made}-{instance}-{secrets.token_hex(2)}"  # sorts by time
+    name = f"{made:{_ID_TIME}}-{instance}-{secrets.token_hex(2)}"
     _remove_drafts(runs)
     draft = runs / f".{name}.making"
     draft.mkdir()
@@ -1007,8 +1015,10 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
     return Run(runs / name, settings)
 
 
+#: Start of a run's name; earlier versions wrote no fraction.
+_ID_TIME = "%Y%m%dT%H%M%S.%fZ"
 #: Name of a run folder that is being made.
-_DRAFT_NAME = re.compile(r"\.\d{8}T\d{6}Z-[A-Za-z0-9_.-]+-[0-9a-f]{4}\.making")
+_DRAFT_NAME = re.compile(r"\.\d{8}T\d{6}(\.\d{6})?Z-[A-Za-z0-9_.-]+-[0-9a-f]{4}\.making")
 
 
 def _remove_drafts(runs: Path) -> None:

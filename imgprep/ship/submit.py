@@ -268,7 +268,7 @@ def tasks(
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
     ...     run = ip.submit(built.folder, sandbox.settings, runs="runs").follow(progress=False)
-    ...     found = ip.tasks(sandbox.settings, runs="runs")
+    ...     found = tasks(sandbox.settings, runs="runs")
     >>> found[["status"]].values.tolist()
     [['SUCCESS']]
     """
@@ -310,7 +310,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
     ...     run = ip.submit(built.folder, sandbox.settings, runs="elsewhere").follow(progress=False)
-    ...     adopted = ip.adopt(run.task_id, sandbox.settings, runs="runs")
+    ...     adopted = adopt(run.task_id, sandbox.settings, runs="runs")
     >>> adopted.adopted, len(adopted.batch)
     (True, 5)
     """
@@ -326,7 +326,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
         if task is None:
             raise ConfigError(
                 f"task {task_id}: the instance {settings.instance} has no task with this number; `imgprep tasks` "
-                "(ip.tasks) lists all tasks"
+                "(shop.tasks() in a notebook) lists all tasks"
             )
         waiting = _waiting_run(task, settings, root, clock)
         run, doubt = (waiting, None) if waiting else run_of_task(task, settings, root, clock)

@@ -21,7 +21,7 @@ from imgprep.draw.store import RegionStore
 from imgprep.images.found import Source
 from imgprep.images.storage import Several, open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
-from imgprep.look.rules.book import summary
+from imgprep.look.rules.book import tally_rules
 from imgprep.show.template import template, write_page
 
 #: Images per page; findings per rule, or groups of duplicates, per page.
@@ -247,9 +247,9 @@ def _of_findings(
 ) -> ContactSheet:
     if rules is not None:
         if unknown := set(rules) - set(found["rule"]):
-            raise ConfigError(f"contact_sheet: no findings for {', '.join(sorted(unknown))}; see summary(findings)")
+            raise ConfigError(f"contact_sheet: no findings for {', '.join(sorted(unknown))}; see tally_rules(findings)")
         found = found[found["rule"].isin(rules)]
-    table = summary(found)
+    table = tally_rules(found)
     places, pages = part.of(range(int(table["count"].max()) if len(table) else 0))
     sections = []
     for rule, severity in zip(table["rule"], table["severity"], strict=True):

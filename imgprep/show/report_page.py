@@ -19,7 +19,7 @@ from imgprep.images.storage import Several, exists
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.look.duplicates import find_duplicates
 from imgprep.look.facts import FACT_COLUMNS
-from imgprep.look.rules.book import summary, title
+from imgprep.look.rules.book import tally_rules, title
 from imgprep.look.tallies import tally_images
 from imgprep.outcomes.tallies import tally_causes, tally_outcomes
 from imgprep.plan.model import left_note
@@ -104,7 +104,7 @@ def _context(run: Run, folders: list[str | os.PathLike[str]], table: CauseTable,
         "kinds": list(map(str, Outcome)),
         "catalogue_rows": len(catalogue),
         "products": catalogue["ProductId"].nunique() if "ProductId" in catalogue else 0,
-        "findings": records(summary(findings).assign(title=lambda rows: [title(rule, t) for rule in rows["rule"]])),
+        "findings": records(tally_rules(findings).assign(title=lambda rows: [title(rule, t) for rule in rows["rule"]])),
         "severities": _counts(findings["severity"]),
         "excluded": records(excluded.head(SHOWN_ROWS)),
         "excluded_total": len(excluded),
@@ -133,7 +133,7 @@ def _headline(run: Run, sums: dict[str, Any], t: Texts) -> str:
     if not sums["lines"]:
         return t("Nothing was sent.")
     if not run.ended and not run.undecided:
-        return t("The task has not ended: how its {lines} end is not known yet.", lines=lines)
+        return t("The task has not ended; the outcome of its {lines} is not known yet.", lines=lines)
     if sums["unknown"]:
         return t(
             "{done} of {lines} succeeded, {failed} failed, and {unknown} ended unknown.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from imgprep.core.language import Texts, texts
 from imgprep.show.template import template
 
 #: Most entries of a list that are shown.
@@ -14,10 +15,10 @@ LISTED = 15
 class LeavesPicture:
     """Mixin for a panel that is a widget: its saved output holds a static picture of it."""
 
-    _language: str | None = None  #: by default that of the current project
+    _t: Texts = texts()  #: in the language that the panel was made with
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        return with_picture(super()._repr_mimebundle_(**options), self, still_html(self, self._language))  # type: ignore[misc]  # untyped base
+        return with_picture(super()._repr_mimebundle_(**options), self, still_html(self, self._t.language))  # type: ignore[misc]  # untyped base
 
 
 def with_picture(bundle: Any, panel: object, picture: str) -> dict[str, Any]:

@@ -46,7 +46,19 @@ _READ = (
 #: Columns of names, which are not wrapped.
 _NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
 #: Columns whose values are texts of ours.
-_WORDS = ("label", "family", "severity", "remedy", "outcome")
+_WORDS = (
+    "label",
+    "family",
+    "severity",
+    "remedy",
+    "outcome",
+    "what",
+    "where",
+    "verdict",
+    "change",
+    "difference",
+    "state",
+)
 #: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
 _LABELS = {cause.id: cause.label for cause in CAUSES}
 #: Text lengths, in characters: from which a column gets a minimum width, and up to which it is not wrapped.
@@ -74,7 +86,8 @@ def table_html(
     titles = {**_HEADERS, **(headers or {})}
     return template("table.html", t.language).render(
         columns=[
-            (titles.get(str(name), str(name).replace("_", " ")), kind) for name, kind in zip(names, kinds, strict=True)
+            (t.heading(titles.get(str(name), str(name).replace("_", " "))), kind)
+            for name, kind in zip(names, kinds, strict=True)
         ],
         rows=lines[:visible],
         folded=lines[visible:],
@@ -97,7 +110,7 @@ def table_text(frame: pd.DataFrame) -> str:
     rows = rows.head(len(frame) if len(frame) <= UNFOLDED else VISIBLE)
     labels = frame.attrs.get("labels", {})
     cells = [[_cell(name, row[str(name)], labels, t) for name in names] for row in records(rows[names])]
-    titles = [_HEADERS.get(str(name), str(name).replace("_", " ")) for name in names]
+    titles = [t.heading(_HEADERS.get(str(name), str(name).replace("_", " "))) for name in names]
     columns = [[row[at] for row in cells] for at in range(len(names))]
     kinds = [_kind(name, frame[name], column) for name, column in zip(names, columns, strict=True)]
     widths = [max(map(cell_len, [title, *column])) for title, column in zip(titles, columns, strict=True)]
@@ -179,7 +192,7 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
         return t("yes") if value else t("no")
     if str(name).partition("_")[0] == "cause":
         return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
-    if name in _WORDS:
+    if name in _WORDS and isinstance(value, str):
         return shown(t(str(value)), CELL)
     if name == "fix":
         return shown(t.remedy(str(value)), CELL)

@@ -135,7 +135,7 @@ def test_the_charts_have_shapes(run, demo):
     causes = ip.tally_causes(run)
     assert causes["count"].min() <= 2 and causes["count"].max() >= 60 and len(causes) >= 6
     for column in ("brand", "type", "photographer"):
-        counts = ip.tally_by(run, column).groupby("value")["count"].sum()
+        counts = run.by(column).groupby("value")["count"].sum()
         assert counts.max() > 5 * counts.min() > 0
     page = (demo[0] / "report.html").read_text(encoding="utf-8")
     assert "report.html" in demo[1]

@@ -49,6 +49,12 @@ def test_size_and_style(notebook):
             assert not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)), cell.source
 
 
+def test_a_notebook_needs_one_import(notebook):
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert [ast.unparse(node) for node in imports] == ["import imgprep as ip"]
+
+
 def test_the_first_code_cell_has_the_parameters(notebook):
     first = code_cells(notebook)[0]
     assert "parameters" in first.metadata.get("tags", [])

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-#: Reading, checking, fixing, charts, and one batch over real sockets: every use of a dependency.
+#: Every use of a dependency: files, images, charts, panels, tables in a terminal, a cluster, and a batch over sockets.
 TESTS = [
     *("tests/unit/meta", "tests/unit/fix", "tests/unit/load/test_reading.py", "tests/unit/look/test_checks.py"),
-    *("tests/unit/draw/test_store.py", "tests/unit/show/test_charts.py", "tests/wire/test_data_dictionary.py"),
+    *("tests/unit/draw", "tests/unit/show/test_charts.py", "tests/unit/show/test_export.py"),
+    *("tests/unit/cli/test_cli_output.py", "tests/wire/test_cluster_address.py", "tests/wire/test_data_dictionary.py"),
 ]
 
 

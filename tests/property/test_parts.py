@@ -17,7 +17,7 @@ from imgprep.demo.shop import PART, demo_shop
 from imgprep.load import parts as load_parts
 from imgprep.load.catalogue import load_catalogue
 from imgprep.load.left_out import SHARED_IMAGE
-from imgprep.look.rules.book import check, summary
+from imgprep.look.rules.book import check, tally_rules
 from imgprep.plan import parts as build
 from imgprep.plan.batch_folder import write_folder
 from imgprep.plan.build import Rules, replan_batch
@@ -146,7 +146,7 @@ def export(tmp_path_factory):
 def test_parts_of_the_demo_shop_are_the_whole(export, tmp_path):
     built = assert_same(export, tmp_path / "out", parts=3)
     assert len(built.folders) == 3
-    assert summary(built.findings)["count"].sum() == len(built.findings)
+    assert tally_rules(built.findings)["count"].sum() == len(built.findings)
 
 
 def lines(folder):

@@ -11,7 +11,7 @@ from imgprep.core.fields import FIELDS
 from imgprep.core.findings import findings_frame
 from imgprep.look.rules.book import check
 from imgprep.plan.make import plan_batch, plan_between
-from imgprep.plan.preview import split_batch
+from imgprep.plan.split import split_batch
 
 PRODUCTS, PICTURES = ["p1", "p2", "p3"], ["a.jpg", "b.jpg", "c.jpg"]
 KEYS = [(product, picture) for product in PRODUCTS for picture in PICTURES]

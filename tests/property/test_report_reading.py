@@ -95,6 +95,7 @@ NAMED = st.fixed_dictionaries(
 def tables(draw):
     """A table in chunks: most rows are plain, others hold any cells, or too few or too many."""
     header, delimiter = draw(st.sampled_from(HEADERS)), draw(st.sampled_from([",", "\t", ";"]))
+    ends = draw(st.sampled_from(["\n", "\r\n"]))
     chunks = []
     for number in range(draw(st.integers(1, 3))):
         lines = [delimiter.join(header)] if not number or draw(st.booleans()) else []
@@ -109,7 +110,7 @@ def tables(draw):
             if odd and draw(st.booleans()):
                 cells = draw(st.lists(CELLS, min_size=1, max_size=len(header) + 1))
             lines.append(delimiter.join(cells))
-        chunks.append("".join(f"{line}\n" for line in lines).encode())
+        chunks.append("".join(f"{line}{ends}" for line in lines).encode())
     return chunks
 
 
@@ -131,10 +132,14 @@ def test_rows_read_by_column_are_those_read_one_by_one(chunks):
 def test_the_table_most_reports_have_is_read_by_column():
     text = "ProductId,PicName,Code,Message\n1,a.jpg,PicNotExist, the image is gone \n2,,E-1,\n"
     table = parse.find_table(text, Names(pl.from_pandas(BATCH).with_row_index("line", offset=1)))
-    assert table.plain(text).rows() == [
+    assert table.plain(text.encode()).rows() == [
         ("1,a.jpg,PicNotExist, the image is gone ", None, "1", "a.jpg", "PicNotExist", "the image is gone"),
         ("2,,E-1,", None, "2", None, "E-1", None),
     ]
+    windows = table.plain(text.replace("\n", "\r\n").encode())
+    pl.testing.assert_frame_equal(windows, table.plain(text.encode()))
+    # One row lacks as many cells as another has too many.
+    assert table.plain(text.encode() + b"3,,E-1\n4,,E-1,,\n") is None
 
 
 # Names that differ in digits from one another, from numbers, codes and words, and names of several words.

@@ -5,6 +5,7 @@ import pkgutil
 import re
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -60,6 +61,17 @@ def test_every_link_to_a_file_of_the_project_leads_somewhere(page):
         assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
 
 
+def test_every_external_link_is_a_whole_https_address():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    links = set(project["urls"].values())
+    for page in PAGES:
+        links |= set(re.findall(r"\]\((\w+:[^)\s]*)\)", page.read_text(encoding="utf-8")))
+    assert len(links) > 5
+    for link in links:
+        address = urlsplit(link)
+        assert address.scheme == "https" and re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", address.netloc), link
+
+
 def test_the_gallery_shows_every_chart_with_its_code_and_picture():
     modules = [
         importlib.import_module(found.name) for found in pkgutil.iter_modules(charts.__path__, "imgprep.show.charts.")
@@ -72,7 +84,9 @@ def test_the_gallery_shows_every_chart_with_its_code_and_picture():
     assert all(f"](images/charts/{name}.png)" in text for name in shown)
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/guide.md", "docs/cheatsheet.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "README.zh-CN.md", "docs/guide.md", "docs/guide.zh-CN.md", "docs/cheatsheet.md"]
+)
 def test_every_name_command_and_option_that_a_page_shows_exists(page):
     text = (PROJECT / page).read_text(encoding="utf-8")
     commands = next(action.choices for action in make_parser()._actions if action.choices and "check" in action.choices)
@@ -83,3 +97,17 @@ def test_every_name_command_and_option_that_a_page_shows_exists(page):
         assert set(re.findall(r"--[a-z][a-z-]*", rest)) <= known, f"imgprep {command}{rest}"
     assert set(re.findall(r"\bip\.([A-Za-z_]+)", text)) <= set(ip.__all__)
     assert all(hasattr(ip.Project, name) for name in re.findall(r"\bshop\.([a-z_]+)", text))
+
+
+@pytest.mark.parametrize("page", ["README.md", "notebooks/START.md", "docs/guide.md"])
+def test_the_chinese_page_has_the_names_numbers_and_commands_of_the_english_one(page):
+    def contents(path):
+        text = path.read_text(encoding="utf-8")
+        block = re.compile(r"^```.*?^```", re.M | re.S)
+        commands = [re.sub(r"\s*#.*", "", line) for found in block.findall(text) for line in found.splitlines()]
+        prose = block.sub("", text)
+        numbers = set(re.findall(r"\d(?:[\d,.]*\d)?", prose))
+        return commands, set(re.findall(r"`([^`]+)`", prose)), numbers, len(re.findall(r"^#+ ", prose, re.M))
+
+    english = PROJECT / page
+    assert contents(english.with_name(f"{english.stem}.zh-CN.md")) == contents(english)

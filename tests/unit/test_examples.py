@@ -47,5 +47,5 @@ def test_the_examples_of_a_module_run(module, request, tmp_path, monkeypatch, wi
 @pytest.mark.parametrize("name", [name for name in ip.__all__ if not name.endswith("Error")])
 def test_every_public_name_has_an_example(name):
     shown = getattr(ip, name)
-    texts = [inspect.getdoc(shown), *(inspect.getdoc(member) for _, member in inspect.getmembers(shown))]
+    texts = [inspect.getdoc(shown), *(inspect.getdoc(member) for _, member in inspect.getmembers_static(shown))]
     assert any(">>> " in text for text in texts if text)

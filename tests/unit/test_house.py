@@ -125,6 +125,11 @@ def test_every_module_is_in_a_room():
     assert {room_of(module) for module in modules()} - {"", "__main__"} == set(RANK)
 
 
+def test_the_public_names_fit_on_a_page():
+    names = re.findall(r"^from .* as (\w+)$", (PACKAGE / "__init__.pyi").read_text(encoding="utf-8"), re.M)
+    assert len(names) == len(set(names)) <= 70, "rather a method of Project, Run or Plan"
+
+
 @pytest.mark.parametrize("room", list(RANK))
 def test_imports_point_one_way(room):
     for module in modules():
@@ -234,6 +239,12 @@ def test_environment_yml_has_the_bounds_of_pyproject():
         assert line, f"environment.yml lacks {requirement}"
         assert line.removeprefix(conda).removeprefix(name) == requirement.removeprefix(name), requirement
     assert set(given) == {"python"}
+
+
+def test_an_upper_bound_of_a_dependency_says_what_breaks():
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    bounds = [line for line in lines if re.search(r'"[A-Za-z0-9_.-]+[^"]*<[^"]*"', line)]
+    assert [line for line in bounds if "#" not in line] == []
 
 
 def test_the_lock_satisfies_pyproject():

@@ -43,6 +43,26 @@ def test_running_it_again_changes_nothing(tmp_path):
     assert Settings.load(tmp_path).bucket == "mine"
 
 
+def test_a_project_for_an_export_starts_with_the_suggested_columns_and_an_unconfirmed_key(tmp_path, capsys):
+    lines = [f"{n},Shirt {n},Shirts,9.{n}0,{n}.jpg" for n in range(1, 6)]
+    export = tmp_path / "my export.csv"
+    export.write_text("\n".join(["sku,title,type,price,image", *lines]), encoding="utf-8")
+    wanted = ["--catalogue", str(export), "--images", str(tmp_path)]
+    assert main(["init", str(tmp_path / "shop"), *wanted]) == 0
+    assert "  CategoryId     type\n" in capsys.readouterr().out
+    shop = open_project(tmp_path / "shop")
+    assert shop.images == tmp_path and "ProductId" not in shop.settings.columns, "a key that is named is not checked"
+    row = shop.load().iloc[0]
+    assert row[["ProductId", "PicName", "CategoryId", "IntAttr"]].tolist() == ["1", "1.jpg", "0", "910"]
+    with pytest.raises(ConfigError, match="exists already; set catalogue there"):
+        init_project(tmp_path / "shop", catalogue=export)
+    with pytest.raises(ConfigError, match="photos: does not exist"):
+        init_project(tmp_path / "new", catalogue=export, images=tmp_path / "photos")
+    with pytest.raises(CatalogueError, match="no such file"):
+        init_project(tmp_path / "new", catalogue=tmp_path / "none.csv")
+    assert not (tmp_path / "new").exists()
+
+
 def test_where_no_folder_can_be_created_it_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="can be created here"):

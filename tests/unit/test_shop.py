@@ -7,6 +7,8 @@ from runs_made import make_run
 import imgprep as ip
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
+from imgprep.outcomes.retry import plan_retry
+from imgprep.outcomes.tallies import tally_by, tally_failure_changes
 from imgprep.shop import Project, Runs, init_project, open_project
 
 
@@ -76,10 +78,10 @@ def test_runs_answer_questions_across_them(shop):
     past = shop.runs()
     assert isinstance(past, Runs) and isinstance(past[:1], Runs) and repr(past) == "Runs(2 of shop: 2 partial)"
     assert past.newest().id == "20261012" and past[:1].newest(failed=True).id == "20261005"
-    assert past.changes().equals(ip.tally_failure_changes(past[0], past[1], runs=past))
+    assert past.changes().equals(tally_failure_changes(past[0], past[1], runs=past))
     assert past.causes().equals(ip.tally_causes(past)) and past.outcomes().equals(ip.tally_outcomes(past))
     assert past[0].causes().equals(ip.tally_causes(past[0])) and past[0].by("source").equals(
-        ip.tally_by(past[0], "source")
+        tally_by(past[0], "source")
     )
     with pytest.raises(ConfigError, match="fewer than two"):
         past[:1].changes()
@@ -99,9 +101,13 @@ def test_a_project_fills_in_its_paths_rules_and_runs(tmp_path, monkeypatch):
     built = shop.build(catalogue, progress=False)
     assert built.folder == shop.work / "batch" and len(built.plan.batch) == len(planned.batch)
     assert built.plan.batch["Region"].notna().sum() >= 1
+    assert sum(map(len, planned.split(max_rows=4))) == len(planned.batch)
+    assert set(shop.assign(catalogue, ["Ann", "Bo"])["person"]) == {"Ann", "Bo"}
+    drawn = built.plan.batch[["PicName", "Region"]].dropna()
+    assert shop.detect_swapped_regions(drawn, progress=False)["PicName"].tolist() == drawn["PicName"].tolist()
     run = shop.rehearse(built, progress=False)
     assert run.ended and run.is_sandbox and [each.id for each in shop.runs()] == [run.id]
-    assert run.retry().rest.equals(ip.plan_retry(run).rest)
+    assert run.retry().rest.equals(plan_retry(run).rest)
     assert run.report(tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype")
     assert run.images == shop.runs()[0].images == shop.images
     assert shop.known()["state"].eq("held").all()
@@ -116,7 +122,7 @@ def test_on_a_sandbox_the_steps_of_a_project_go_to_its_gallery(tmp_path, monkeyp
     with ip.Sandbox(task_seconds=0, throttle=False) as sandbox:
         there = shop.on(sandbox)
         assert there.settings.is_sandbox and there.catalogue == shop.catalogue and there.work == shop.work
-        assert "SANDBOX" in repr(ip.banner(there))
+        assert "SANDBOX" in repr(there.banner())
         built = there.build(catalogue.head(8), progress=False)
         assert set(there.preflight(built)["result"]) >= {"fail"}, "nothing is uploaded yet"
         assert set(there.upload(built, dry_run=True, progress=False)["outcome"]) == {"planned"}
@@ -124,6 +130,9 @@ def test_on_a_sandbox_the_steps_of_a_project_go_to_its_gallery(tmp_path, monkeyp
         run = there.submit(built, progress=False).follow(progress=False)
         assert run.sentence == f"{len(built.plan.batch)} lines sent to demo (SANDBOX): {len(built.plan.batch)} imported"
         assert there.runs().sentence == f"{run.sentence}; 0 open images"
+        assert there.tasks()["run"].tolist() == [run.id] and there.adopt(run.task_id).id == run.id
+        assert set(there.undo(run).batch["OperationType"]) == {"DELETE"}, "the gallery was empty before"
+        assert run.predictions().equals(there.runs().predictions())
         found = there.reconcile(dump=there.dump(progress=False))
         assert found.overlap["images"].tolist() == [len(built.plan.batch), 0, 0, 0]
         assert len(there.known()) == len(built.plan.batch)

@@ -1,11 +1,19 @@
 """A cluster named on the command line, or in imgprep.toml for a notebook's cells, does the work on images."""
 
+import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import pandas as pd
 import pytest
 
+import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core import executors
+from imgprep.core.errors import ConfigError
+from imgprep.core.executors import do_chunk
+from imgprep.look.inspect import inspect_images
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.run import load_runs
 from tests.unit.images_made import encoded, photo, turned
@@ -41,7 +49,7 @@ def address(sandbox):
 
 @pytest.fixture
 def project(sandbox, address, tmp_path, monkeypatch):
-    """The current folder: a project whose images are in OSS. Of their copies alone, facts are read here."""
+    """The current folder: a project whose images are in OSS. No work on images is done here."""
     monkeypatch.chdir(tmp_path)
     for name, value in (sandbox.environment() | {"IMGPREP_PATH": f"/{tmp_path.name}"}).items():
         monkeypatch.setenv(name, value)
@@ -54,7 +62,7 @@ def project(sandbox, address, tmp_path, monkeypatch):
 
     def run(target, tasks, **options):
         kept = list(tasks)
-        assert all(task[0] == str(tmp_path / "batch" / "images") for task in kept), "an image was not sent away"
+        assert not kept, "an image was not sent away"
         return run_here(target, kept, **options)
 
     monkeypatch.setattr(executors, "run_in_processes", run)
@@ -72,6 +80,42 @@ def test_commands_work_on_the_cluster_that_they_are_given(project, sandbox, addr
     assert len(sent) == len(set(sent)) == COUNT + 1
     assert main(["check", *words[:-1], "tcp:nowhere"]) == 2
     assert "write the scheduler's address" in capsys.readouterr().err
+
+
+def test_every_step_of_a_project_works_on_its_cluster(project, capsys):
+    shop = ip.open_project()
+    catalogue = shop.load()
+    with pytest.raises(AssertionError, match="not sent away"):
+        inspect_images(catalogue, shop.images, progress=False)
+    facts = shop.inspect(catalogue, progress=False)
+    copies = shop.prepare(facts, "copies", progress=False)
+    assert copies["action"].value_counts().to_dict() == {"kept": COUNT - 1, "converted": 1}
+    assert shop.duplicates(facts, catalogue).empty
+    assert shop.suggest_regions(["0.jpg", "3.jpg"], progress=False)["problem"].isna().all()
+    # As `match` finds them: the files have no name in the catalogue, and look like earlier images.
+    named = facts.assign(ProductId=catalogue["ProductId"])
+    assert shop.match_files(catalogue.assign(PicName=pd.NA), earlier=named)["how"].str.contains("the same file").all()
+    words = ["--images", os.fspath(shop.images), "--earlier", os.fspath(shop.images), "--format", "json"]
+    assert main(["match", *words]) == 0 and len(json.loads(capsys.readouterr().out)) == COUNT
+    run = shop.ship(shop.build(catalogue, progress=False), progress=False)
+    assert main(["retry", str(run.folder), "--out", "again"]) == 0, capsys.readouterr().err
+
+
+def test_copies_that_workers_do_not_reach_are_inspected_here(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(encoded(photo(1)))
+    catalogue = pd.DataFrame({"ProductId": ["A"], "PicName": ["a.jpg"]})
+    with ThreadPoolExecutor(1) as executor, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "do_chunk", partial(far_away, str(tmp_path / "batch")))
+        built = ip.build_batch(catalogue, tmp_path / "photos", tmp_path / "batch", executor=executor, progress=False)
+    assert built.facts[["PicName", "problem"]].fillna("").values.tolist() == [["a.jpg", ""]]
+
+
+def far_away(folder, tasks, *arguments):
+    """Do a chunk as a worker that has no such folder."""
+    if str(tasks[0][0]).startswith(folder):
+        raise ConfigError(f"images: {folder} is neither a folder nor a zip archive")
+    return do_chunk(tasks, *arguments)
 
 
 def test_a_notebooks_cells_work_on_the_projects_cluster_to_the_end_of_the_task(project):

@@ -8,7 +8,6 @@ import pytest
 
 import imgprep as ip
 from imgprep.core.fields import BY_NAME, FIELDS
-from imgprep.draw.share import agreement
 from imgprep.draw.suggest import suggest_regions
 from imgprep.draw.tallies import (
     tally_drawings_saved,
@@ -23,7 +22,13 @@ from imgprep.look.field_fixes import apply_fixes
 from imgprep.look.rules.book import tally_findings
 from imgprep.look.tallies import tally_attributes
 from imgprep.outcomes.calibrate import ANSWER_COLUMNS, plan_calibration
-from imgprep.outcomes.tallies import line_verdicts, tally_durations
+from imgprep.outcomes.findability import findability
+from imgprep.outcomes.service_regions import service_regions
+from imgprep.outcomes.tallies import line_verdicts, tally_durations, tally_failure_changes
+from imgprep.outcomes.verify import verify_gallery
+from imgprep.outcomes.what_if import what_if
+from imgprep.plan.preview import estimate
+from imgprep.ship.submit import tasks
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 ROWS = 40
@@ -42,7 +47,7 @@ def load_and_look(shop, catalogue, facts):
     yield "Changed products", compare_products(last, this)
     yield "Findings", findings
     yield "Rules that ran", findings.attrs["ran"]
-    yield "Summary of findings", ip.summary(findings)
+    yield "Summary of findings", ip.tally_rules(findings)
     yield "Findings per rule", tally_findings(findings)
     for name, tally in ip.tally_images(facts, catalogue).items():
         yield f"Image tallies.{name}", tally
@@ -59,7 +64,7 @@ def draw_and_plan(shop, catalogue, facts):
     store.put(names[0], ip.Region(x1=1, y1=2, x2=40, y2=50), size=(100, 100))
     yield "Regions", store.frame()
     yield "Suggested regions", suggest_regions(names, shop.images, progress=False)
-    yield "Agreement", agreement(store, store)
+    yield "Agreement", store.agreement(store)
     yield "Region sizes", tally_region_sizes(store.frame())
     yield "Region origins", tally_region_origins(store.frame())
     store.note_suggestion(names[0], ip.Region(x1=1, y1=2, x2=40, y2=50), 0.9, final=store.get(names[0]))
@@ -70,7 +75,7 @@ def draw_and_plan(shop, catalogue, facts):
     for name in ("batch", "deferred", "before", "carried", "summary", "rows", "diff"):
         frame = getattr(plan, name)
         yield f"Plan.{name}", frame() if callable(frame) else frame
-    yield "Estimate", ip.estimate(plan)
+    yield "Estimate", estimate(plan)
 
 
 def ship(runs, settings, log, images):
@@ -78,29 +83,29 @@ def ship(runs, settings, log, images):
     yield "Preflight", ip.preflight(settings)
     yield "Upload log", log
     yield "Strays", log.attrs["strays"]
-    yield "Tasks", ip.tasks(settings)
+    yield "Tasks", tasks(settings)
     yield "Outcome", run.outcome
     yield "Gallery state", ip.gallery_state(runs)
     yield "Outcomes per run", ip.tally_outcomes(runs)
     yield "Causes", ip.tally_causes(runs)
-    yield "Causes by value", ip.tally_by(runs, "format")
-    yield "Failure changes", ip.tally_failure_changes(run, run)
+    yield "Causes by value", ip.Runs(runs).by("format")
+    yield "Failure changes", tally_failure_changes(run, run)
     yield "Flow", ip.Runs(runs).flow()
-    yield "Predictions", ip.tally_predictions(runs)
+    yield "Predictions", ip.Runs(runs).predictions()
     yield "Verdicts per line", line_verdicts(run)
     yield "Durations", tally_durations(runs)
     found = ip.reconcile(run, sample=5, settings=settings)
     for name in ("sums", "differences", "winners"):
         yield f"Reconciliation.{name}", getattr(found, name)
-    checked = ip.verify_gallery(runs, settings, sample=5, progress=False)
+    checked = verify_gallery(runs, settings, sample=5, progress=False)
     for name in ("asked", "differences", "settled"):
         yield f"Verification.{name}", getattr(checked, name)
-    found = ip.findability(runs, settings, sample=5, progress=False)
+    found = findability(runs, settings, sample=5, progress=False)
     yield "Findability.images", found.images.loc[:, :"chroma"]
     yield "Findability.pairs", found.pairs
     batch = run.batch[run.batch["PicName"].isin(run.outcome.query("outcome == 'imported'")["PicName"])].head(2)
-    yield "What if", ip.what_if(batch, images, settings, regions={}, progress=False)
-    seen = ip.service_regions(batch, images, settings, regions={}, progress=False)
+    yield "What if", what_if(batch, images, settings, regions={}, progress=False)
+    seen = service_regions(batch, images, settings, regions={}, progress=False)
     yield "Service's regions", seen
     yield "Drawings saved", tally_drawings_saved(seen)
     story = ip.trace(run.batch["ProductId"].iloc[0], settings)

@@ -10,7 +10,6 @@ from PIL import Image
 from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.core.regions import Region
 from imgprep.draw.annotator.widget import RegionAnnotator
-from imgprep.draw.share import agreement
 from imgprep.draw.store import RegionStore
 from imgprep.draw.tallies import tally_drawings_saved
 from imgprep.outcomes.asking import SANDBOX_NOTE
@@ -79,7 +78,7 @@ def test_the_services_subjects_are_compared_in_the_upright_frame(sandbox, shop, 
     assert rows["problem"].dropna().to_dict() == {"gone.jpg": "no file with this name"}
     assert found.attrs["note"] == SANDBOX_NOTE and "boxes" in SANDBOX_NOTE and not sandbox.gallery()
 
-    both = agreement(store, found)
+    both = store.agreement(found)
     assert both["PicName"].tolist()[0] == "far.jpg" and len(both) == 4, "the service is one more annotator"
     tally = tally_drawings_saved(found, thresholds=[0.9])
     assert tally.to_numpy().tolist() == [[0.9, 2, 1, 50.0]]

@@ -9,9 +9,11 @@ from PIL import Image
 import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.errors import ConfigError
+from imgprep.outcomes.retry import build_retry
 from imgprep.outcomes.undo import build_undo, plan_undo
+from imgprep.outcomes.verify import verify_gallery
 from imgprep.plan.build import replan_batch
-from imgprep.ship.dump import own_dump
+from imgprep.ship.dump import dump_gallery, own_dump
 from imgprep.ship.stale import change_since, known_now
 from imgprep.ship.submit import submit_all
 
@@ -113,7 +115,7 @@ def test_a_newer_export_of_the_gallery_that_differs_is_named(shop):
     shop.ship(shop.build("first"))
     batch = shop.build("second", title="other")
     shop.server.clock.advance(5)
-    dump = ip.dump_gallery(shop.settings, progress=False)
+    dump = dump_gallery(shop.settings, progress=False)
     text = dump.read_text(encoding="utf-8").splitlines(keepends=True)
     dump.write_text("".join(text[1:]), encoding="utf-8")  # somebody deleted an image in the console
     with pytest.raises(ConfigError, match=rf"by the export {dump.name}"):
@@ -124,7 +126,7 @@ def test_undoing_a_run_restores_the_fields_that_only_an_export_recorded(shop, tm
     shop.ship(shop.build("first", title="old"))
     shop.server.clock.advance(5)
     settings = shop.settings.with_(project=tmp_path / "other")
-    ip.dump_gallery(settings, progress=False)
+    dump_gallery(settings, progress=False)
     shop.server.clock.advance(5)
     known = ip.gallery_state([], dump=own_dump(settings.work, settings))
     batch = shop.build("second", title="new", known=known)
@@ -174,7 +176,7 @@ def test_a_plan_made_again_asks_before_it_deletes_much_and_leaves_the_batch_else
 def test_a_retry_batch_cannot_be_planned_again(shop, tmp_path):
     shop.server.imagesearch.switch(row_faults={"1.jpg": ["RequestTimeout"]})
     run = shop.ship(shop.build("first"))
-    built, _ = ip.build_retry(run, tmp_path / "photos", tmp_path / "retry", progress=False)
+    built, _ = build_retry(run, tmp_path / "photos", tmp_path / "retry", progress=False)
     with pytest.raises(ConfigError, match="build it again"):
         replan_batch(built.folder, known_now(built.folder, shop.settings, shop.runs))
     assert shop.ship(built.folder).state == "success"
@@ -237,7 +239,7 @@ def test_a_check_that_found_an_image_lost_makes_an_older_plan_stale_and_a_new_on
     shop.ship(shop.build("first"))
     waiting = shop.build("waiting", title="other")
     shop.server.lose("2", "2.jpg")
-    found = ip.verify_gallery(ip.load_runs(shop.runs), shop.settings, progress=False)
+    found = verify_gallery(ip.load_runs(shop.runs), shop.settings, progress=False)
     assert found.asked["answer"].value_counts().to_dict() == {"there as sent": 2, "not there": 1}
     assert f"by the check {found.file.name}" in change_since(waiting, shop.settings, shop.runs)
     known = known_now(waiting, shop.settings, shop.runs)

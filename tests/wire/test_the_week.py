@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw
 import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.settings import gallery_name
-from imgprep.draw.share import agreement, assign
+from imgprep.draw.share import assign
 from imgprep.load.drift import compare_products
 from imgprep.load.matches import read_matches
-from imgprep.outcomes.retry import plan_retry
+from imgprep.outcomes.retry import build_retry, plan_retry
 
 PROJECT = """
 [shop]
@@ -141,7 +141,7 @@ def tuesday(shop, catalogue, facts):
     merged = [store.merge(shop.project / person / "regions.sqlite") for person in ("Ann", "Bo", "Cem")]
     assert [list(one.loc[one["outcome"] == "conflict", "PicName"]) for one in merged[:2]] == [[], [argued]]
     ann, bo = (ip.RegionStore(shop.project / person / "regions.sqlite") for person in ("Ann", "Bo"))
-    assert agreement(ann, bo)["PicName"].iloc[0] == argued, "the worst is first"
+    assert ann.agreement(bo)["PicName"].iloc[0] == argued, "the worst is first"
     for conflict in store.conflicts().itertuples():
         store.decide(conflict.PicName, revision=conflict.theirs)
     assert store.conflicts().empty
@@ -187,7 +187,7 @@ def thursday(shop, there, store, built, run):
 
     for number, sku in enumerate((TOO_SMALL, NO_PICTURE), 80):
         picture(shop.images / f"{sku}.jpg", number)
-    retried, again = ip.build_retry(run, shop.images, shop.work / "thursday", regions=store, progress=False)
+    retried, again = build_retry(run, shop.images, shop.work / "thursday", regions=store, progress=False)
     assert set(again.batch["ProductId"]) == {TOO_SMALL, NO_PICTURE}
     assert again.rest.empty
     assert again.batch["Region"].isna().all(), "a region that was drawn on the bad photograph is not sent"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from imgprep.core.errors import ConfigError
 from imgprep.core.findings import findings_frame
 from imgprep.core.frames import records
 from imgprep.meta.codec import write_meta
@@ -302,6 +303,9 @@ def test_a_run_is_taken_back_to_what_the_gallery_held_before_it(tmp_path):
         assert plan_undo(run, later=True).batch.empty, "the way back is made already"
 
 
+HELD = {("A", "a.png"): 1, ("B", "b.png"): 2}
+
+
 def test_images_whose_bytes_are_gone_are_listed_and_the_rest_is_taken_back(tmp_path):
     with Sandbox(task_seconds=0, throttle=False) as sandbox:
         shop = Shop(tmp_path, sandbox, seed=5)
@@ -319,3 +323,14 @@ def test_images_whose_bytes_are_gone_are_listed_and_the_rest_is_taken_back(tmp_p
         assert set(shop.held()) == {("A", "a.png"), ("B", "b.png"), ("C", "c.png")}
         with pytest.raises(Exception, match="confirm with the name of the instance: 'demo'"):
             build_undo(run, [], tmp_path / "other")
+        # A copy in OSS of what was replaced: the service copies it, and nothing passes through this machine.
+        kept, changed = f"oss://{sandbox.switches.bucket}/kept", tmp_path / "week001" / "images"
+        sandbox.store.put(sandbox.switches.bucket, "kept/a.png", picture(1), modified=1_790_000_000.0)
+        address = sandbox.settings.with_(images=kept).images
+        built = build_undo(run, [changed, address], tmp_path / "back", confirm="demo")
+        assert built.plan.excluded.empty and not list((tmp_path / "back" / "images").glob("*.png"))
+        assert built.facts["PicName"].tolist() == ["a.png"]
+        shop.send(tmp_path / "back")
+        assert shop.held() == {key: (1, hashlib.md5(picture(n)).hexdigest()) for key, n in HELD.items()}
+        with pytest.raises(ConfigError, match="one address in OSS"):
+            build_undo(run, [address, address], tmp_path / "other", later=True, confirm="demo")

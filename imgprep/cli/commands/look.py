@@ -44,7 +44,7 @@ _PER_RULE = 48
 
 
 def look(options: Namespace) -> int:
-    from imgprep.look.rules.book import summary
+    from imgprep.look.rules.book import tally_rules
     from imgprep.show.contact_sheet import contact_sheet
 
     require_ours(options.out)
@@ -57,20 +57,20 @@ def look(options: Namespace) -> int:
         page=options.page,
         per_page=_PER_RULE,
     )
-    show(summary(findings), options.format)
+    show(tally_rules(findings), options.format)
     _write_sheet(sheet, options.out)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
 
 
 def feedback(options: Namespace) -> int:
-    from imgprep.look.rules.book import summary
+    from imgprep.look.rules.book import tally_rules
     from imgprep.show.feedback import write_feedback
 
     require_ours(options.out)
     findings = _found(options)
     language = settings_of(options).language
     write_feedback(findings, options.out, root=options.images, by=options.by, rules=options.rule, language=language)
-    show(summary(findings[findings["PicName"].notna()]), options.format)
+    show(tally_rules(findings[findings["PicName"].notna()]), options.format)
     print(f"{options.out}: ready to print or mail; the file is self-contained", file=sys.stderr)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
 

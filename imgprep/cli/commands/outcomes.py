@@ -6,9 +6,10 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from imgprep.cli.inputs import read_export, regions_of, settings_of
+from imgprep.cli.inputs import cache_of, read_export, regions_of, settings_of, tier_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ReportError
+from imgprep.core.executors import open_cluster
 from imgprep.core.files import require_ours
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
@@ -242,15 +243,19 @@ def retry(options: Namespace) -> int:
     options.images = options.images or settings.images
     catalogue = read_export(options.catalogue, options, settings) if options.catalogue else None
     run = open_run(options.run_folder)
-    _, again = build_retry(
-        run,
-        options.images,
-        options.out,
-        catalogue=catalogue,
-        regions=regions_of(options, settings),
-        rules=Rules(**settings.rules),
-        target=settings.target,
-    )
+    with open_cluster(settings.cluster) as executor:
+        _, again = build_retry(
+            run,
+            options.images,
+            options.out,
+            catalogue=catalogue,
+            regions=regions_of(options, settings),
+            rules=Rules(**settings.rules),
+            tier=tier_of(options),
+            target=settings.target,
+            cache=cache_of(settings),
+            executor=executor,
+        )
     show(again.rest, options.format)
     print(f"{counted(len(again.batch), 'line')} in {options.out}, {len(again.rest):,} excluded", file=sys.stderr)
     return ExitCode.FINDINGS if len(again.rest) else ExitCode.FINE
@@ -260,8 +265,10 @@ def undo(options: Namespace) -> int:
     from imgprep.outcomes.undo import build_undo
     from imgprep.ship.run import open_run
 
+    settings = settings_of(options)
+    images = options.images or settings.images or []
     run = open_run(options.run_folder)
-    built = build_undo(run, options.images, options.out, later=options.later, confirm=options.confirm)
+    built = build_undo(run, images, options.out, later=options.later, confirm=options.confirm)
     show(built.plan.summary(), options.format)
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -27,14 +28,21 @@ if TYPE_CHECKING:
 
 
 def init(options: Namespace) -> int:
+    from imgprep.load.column_map import load_columns
     from imgprep.shop import init_project
 
-    made = init_project(options.folder)
+    made = init_project(options.folder, catalogue=options.catalogue, images=options.images)
     for file in made:
-        print(f"made {file}")
+        print(f"created {file}")
     if made:
         here = "" if options.folder == Path() else f" --project {options.folder}"
-        print(f"Next: fill in [shop] of {options.folder / PROJECT_FILE}, then run: imgprep lab{here}")
+        file = options.folder / PROJECT_FILE
+        if options.catalogue:
+            print(f"Columns that {options.catalogue.name} seems to have for the fields, in [shop.columns]:")
+            for field, entry in load_columns(file)[0].items():
+                print(f"  {field:<14} {entry['column'] if isinstance(entry, Mapping) else entry}")
+        todo = f"correct {file} if a column is wrong" if options.catalogue and options.images else f"fill in {file}"
+        print(f"Next: {todo}, run `imgprep lab{here}`, and open 00_quickstart.")
     else:
         print("Everything exists already.")
     return ExitCode.FINE
@@ -60,7 +68,7 @@ def check(options: Namespace) -> int:
     from imgprep.load.image_names import IMAGE_URL
     from imgprep.load.left_out import left_out
     from imgprep.look.rules.book import check as check_rows
-    from imgprep.look.rules.book import summary
+    from imgprep.look.rules.book import tally_rules
 
     settings, catalogue = catalogue_of(options)
     facts = files = None
@@ -77,7 +85,7 @@ def check(options: Namespace) -> int:
     judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
-    table = summary(findings)
+    table = tally_rules(findings)
     if options.format == "table" and not (options.all or options.summary):
         say_findings(findings, table)
     else:
@@ -124,10 +132,13 @@ def match(options: Namespace) -> int:
 
     require_ours(options.out)
     settings, catalogue = catalogue_of(options)
-    earlier = inspect_images(catalogue, options.earlier, cache=cache_of(settings)) if options.earlier else None
-    known = read_matches(options.map) if options.map and options.map.exists() else None
+    earlier, known = None, read_matches(options.map) if options.map and options.map.exists() else None
     patterns = options.pattern or PATTERNS
-    found = match_files(options.images, catalogue, patterns, earlier=earlier, known=known, within=options.within)
+    with open_cluster(settings.cluster) as executor:
+        if options.earlier:
+            earlier = inspect_images(catalogue, options.earlier, cache=cache_of(settings), executor=executor)
+        named: dict[str, Any] = {"earlier": earlier, "known": known, "within": options.within, "executor": executor}
+        found = match_files(options.images, catalogue, patterns, **named)
     if options.map:
         write_matches(found, options.map)
     if options.out:
@@ -295,7 +306,7 @@ def _in_parts(options: Namespace) -> bool:
 
 
 def _build_parts(options: Namespace) -> int:
-    from imgprep.look.rules.book import summary
+    from imgprep.look.rules.book import tally_rules
     from imgprep.plan.build import Rules
     from imgprep.plan.model import left_note
     from imgprep.plan.parts import build_parts
@@ -327,13 +338,13 @@ def _build_parts(options: Namespace) -> int:
     content = f"{counted(len(built.folders), 'batch folder')} for {counted(built.rows, 'row')}"
     images = "upload each with the folder of its images: ip.upload(part, images, settings)"
     print(escaped(f"{built.folder}: {content}. Images were not copied; {images}"), file=sys.stderr)
-    table = summary(built.findings)
+    table = tally_rules(built.findings)
     return ExitCode.FINDINGS if (table["severity"] == "error").any() else ExitCode.FINE
 
 
 def week(options: Namespace) -> int:
     from imgprep.load.drift import compare_exports
-    from imgprep.look.rules.book import summary
+    from imgprep.look.rules.book import tally_rules
     from imgprep.ship.gallery import gallery_state, kept_export, own_runs, project_state
     from imgprep.ship.run import load_runs
 
@@ -351,7 +362,7 @@ def week(options: Namespace) -> int:
         drift = compare_exports(last, catalogue)
         _step(options, "compare with the last export:", drift[drift["verdict"] != "same"])
     code, built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
-    _step(options, "check:", summary(built.findings))
+    _step(options, "check:", tally_rules(built.findings))
     gallery = runs[-1].gallery if runs else settings.gallery
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
     if not runs and not settings.instance:

@@ -243,7 +243,7 @@ def _differs(item: Item) -> float:
 def _service_boxes(service: pd.DataFrame) -> dict[str, ServiceBox]:
     """Return the service's answers in a frame by PicName."""
     if missing := [name for name in ("PicName", "category", *EDGES) if name not in service]:
-        raise RegionError(f"service: has no column {missing[0]}; pass the frame of imgprep.service_regions")
+        raise RegionError(f"service: has no column {missing[0]}; pass the frame of Project.service_regions")
     boxes = {}
     for row in records(service[service["category"].notna()]):
         region = None if row["x1"] is None else Region(**{edge: int(row[edge]) for edge in EDGES})

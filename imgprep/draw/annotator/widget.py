@@ -68,7 +68,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
     outcome, findings : pandas.DataFrame, optional
         Outcome of the last run and findings from the checks, used by filters and orders.
     service : pandas.DataFrame, optional
-        What the service detects, from `imgprep.service_regions`: its box is drawn dashed in a colour of its own and
+        What the service detects, from `Project.service_regions`: its box is drawn dashed in a colour of its own and
         accepted with A; the order ``disagreement`` starts with the images in another category than the shop's, and
         then with those where the box overlaps least with the decision, or else the suggestion.
     show, order : str
@@ -136,8 +136,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         # Each widget gets a new session, so that a message from a view that outlived its kernel matches none.
         self._session = secrets.token_hex(8)
         self._catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
-        self._language = language or display_language(self.store.path.resolve().parent)
-        t = texts(self._language)
+        t = self._t = texts(language or display_language(self.store.path.resolve().parent))
         note = "" if service is None else t(service.attrs.get("note", ""))
         self._opening: Content = {"show": show, "order": order, "height": height, "note": note, "in_view": in_view}
         self._queue = Queue(items, self.store)
@@ -173,7 +172,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
     def still_part(self) -> dict[str, Any]:
         """Return the images that the annotator opens with, for a static picture; see `imgprep.show.still`."""
         show, order = self._opening["show"], self._opening["order"]
-        return still_part(self._queue, self._images, texts(self._language), show=show, order=order)
+        return still_part(self._queue, self._images, self._t, show=show, order=order)
 
     @property
     @returns_table

@@ -250,7 +250,7 @@ def tally_findings(findings: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     findings : pandas.DataFrame
-        From `check`, or their `summary`.
+        From `check`, or their `tally_rules`.
 
     Returns
     -------
@@ -264,7 +264,7 @@ def tally_findings(findings: pd.DataFrame) -> pd.DataFrame:
     >>> tally_findings(found)[["subject", "error", "info", "shop"]].values.tolist()
     [['product ids', 1, 0, 1], ['categories', 0, 2, 2]]
     """
-    counts = findings if "count" in findings.columns else summary(findings)
+    counts = findings if "count" in findings.columns else tally_rules(findings)
     rules = {rule.id: rule for rule in RULES}
     rows: dict[str, dict[str, int]] = {}
     for name, severity, count in counts[["rule", "severity", "count"]].itertuples(index=False):
@@ -281,7 +281,7 @@ def tally_findings(findings: pd.DataFrame) -> pd.DataFrame:
 
 
 @returns_table
-def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
+def tally_rules(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     """Count findings by rule.
 
     Parameters
@@ -303,7 +303,7 @@ def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     --------
     >>> from imgprep.core.findings import findings_frame
     >>> found = findings_frame([{"rule": "r", "severity": "error", "row": 3, "ProductId": "1", "PicName": "a.jpg"}])
-    >>> summary(found, rows=4)[["rule", "count", "share", "examples"]].values.tolist()
+    >>> tally_rules(found, rows=4)[["rule", "count", "share", "examples"]].values.tolist()
     [['r', 1, 0.25, 'row 3 1 a.jpg']]
     """
     order = {severity.value: place for place, severity in enumerate(Severity)}

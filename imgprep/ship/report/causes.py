@@ -312,7 +312,7 @@ class CauseTable:
 
 
 def _alike_digits(patterns: list[str]) -> tuple[str, ...]:
-    """Return the digits that no pattern names, except in a count of repetitions; none if one may have a range."""
+    """Return the digits that no pattern matches literally; none if a pattern may contain a range of digits."""
     text = re.sub(r"\{[0-9,]*\}", "", " ".join(patterns))
     return () if re.search(r"[0-9]-|-[0-9]|\\[xuUN]", text) else tuple(sorted(set("123456789") - set(text)))
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imgprep.core.fields import CATEGORIES
-from imgprep.core.language import display_language, texts
-from imgprep.core.text import counted, percent
+from imgprep.core.language import Texts, display_language, texts
+from imgprep.core.text import percent
 from imgprep.outcomes.findability import Findability
-from imgprep.show.charts.style import COLOURS, axes, clean, counted_bars, legible, text_style
+from imgprep.show.charts.style import COLOURS, axes, chart, clean, counted_bars, legible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@chart
 def plot_findability(found: Findability, by: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw the reasons why images are not found, or the shares that find themselves first per value of a column.
 
@@ -40,20 +41,26 @@ def plot_findability(found: Findability, by: str | None = None, *, ax: Axes | No
     Find themselves first: 100% of the images, 100% with their category
     by region
     """
-    ax = _reasons(found, ax) if by is None else _shares(found.by(by), ax)
+    t = texts(display_language())
+    ax = _reasons(found, ax, t) if by is None else _shares(found.by(by), ax, t)
     if found.note:  # a sandbox's ranking must not be taken for the vendor's
-        ax.set_xlabel(f"{ax.get_xlabel()}\n{found.note}")
+        ax.set_xlabel(f"{ax.get_xlabel()}\n{t(found.note)}")
     return ax
 
 
-def _reasons(found: Findability, ax: Axes | None) -> Axes:
+def _reasons(found: Findability, ax: Axes | None, t: Texts) -> Axes:
     table = found.reasons()
     ax = axes(ax, 7, 1.4 + 0.45 * max(1, len(table)))
-    counted_bars(ax, table["images"], table["reason"].tolist(), [(COLOURS[5], "")] * len(table))
-    ax.set_xlabel("images")
-    total, are = len(found.images), "is" if len(found.problems) == 1 else "are"
-    it = "it" if len(found.problems) == 1 else "they"
-    ax.set_title(f"Why {len(found.problems):,} of {counted(total, 'image')} {are} not found as {it} should be")
+    counted_bars(ax, table["images"], [t(reason) for reason in table["reason"]], [(COLOURS[5], "")] * len(table))
+    ax.set_xlabel(t("images"))
+    counts = {"count": f"{len(found.problems):,}", "images": t.counted(len(found.images), "image")}
+    title = t(
+        "Why {count} of {images} is not found as it should be"
+        if len(found.problems) == 1
+        else "Why {count} of {images} are not found as they should be",
+        **counts,
+    )
+    ax.set_title(title)
     return ax
 
 
@@ -64,31 +71,31 @@ _WAYS = {
 }
 
 
-def _shares(table: pd.DataFrame, ax: Axes | None) -> Axes:
+def _shares(table: pd.DataFrame, ax: Axes | None, t: Texts) -> Axes:
     """Draw both shares of each value as dots on a line, whose length is what the category changes."""
     ax = axes(ax, 7.5, 2.0 + 0.3 * len(table))
     places, shares = range(len(table)), {name: 100 * table[name].astype(float) for name in _WAYS}
     ax.hlines(places, shares["first"], shares["first_category"], color="#bbbbbb", linewidth=2, zorder=1)
     for name, (label, colour, side) in _WAYS.items():
-        ax.scatter(shares[name], places, s=45, color=colour, marker="o" if side > 0 else "D", label=label, zorder=2)
+        ax.scatter(shares[name], places, s=45, color=colour, marker="o" if side > 0 else "D", label=t(label), zorder=2)
         for at, share, both in zip(places, shares[name], shares["first"] == shares["first_category"], strict=True):
             if not (both and side < 0):  # equal shares are written once
                 place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
                 ax.annotate(
                     percent(share / 100), (share, at), (7 * side, 0), ha="left" if side > 0 else "right", **place
                 )
-    t = texts(display_language())
     names = {str(number): t(label) for number, label in CATEGORIES.items()}
     by_category = table.attrs.get("column") == "CategoryId"
     values = legible(ax, [names.get(value, value) if by_category else value for value in table["value"]])
     labels = [f"{value} ({count:,})" for value, count in zip(values, table["images"], strict=True)]
-    ax.set_yticks(places, labels, **text_style())
+    ax.set_yticks(places, labels)
     ax.invert_yaxis()
     ax.set_xlim(-12, 112)
     ax.set_xticks(range(0, 101, 20))
-    ax.set_xlabel("% of the images searched with (number in brackets)")
+    ax.set_xlabel(t("% of the images searched with (number in brackets)"))
     plain, given = (percent((shares[name] * table["images"]).sum() / 100 / table["images"].sum()) for name in _WAYS)
-    by = legible(ax, [table.attrs.get("column", "")])[0]
-    ax.set_title(f"Find themselves first: {plain} of the images, {given} with their category\nby {by}", pad=24)
+    title = t("Find themselves first: {plain} of the images, {given} with their category", plain=plain, given=given)
+    by = t("by {column}", column=t.heading(table.attrs.get("column", "")))
+    ax.set_title(legible(ax, [f"{title}\n{by}"])[0], pad=24)
     ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     return clean(ax, grid="x", whole=False)

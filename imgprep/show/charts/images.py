@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imgprep.show.charts.style import COLOURS, SEVERITY_COLOURS, clean
+from imgprep.core.language import Texts, display_language, texts
+from imgprep.show.charts.style import COLOURS, SEVERITY_COLOURS, chart, clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Tally → axis label, and what the hatched bars count.
+#: Tally → axis label, and title, which states what the hatched bars count.
 _CHARTS = {
-    "sizes": ("longer side, pixels", "refused for their size"),
-    "bytes": ("file size", "empty or too large"),
-    "formats": ("format, by content", "in a refused format"),
-    "shapes": ("width : height, upright", "very narrow"),
-    "per_product": ("images per product", "without any image"),
+    "sizes": ("longer side, pixels", "{bad} of {total} images refused for their size"),
+    "bytes": ("file size", "{bad} of {total} images empty or too large"),
+    "formats": ("format, by content", "{bad} of {total} images in a refused format"),
+    "shapes": ("width : height, upright", "{bad} of {total} images very narrow"),
+    "per_product": ("images per product", "{bad} of {total} products without any image"),
 }
 
 
+@chart
 def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = None) -> Figure:
     """Draw the tallies from `imgprep.tally_images` side by side.
 
@@ -45,16 +47,17 @@ def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = 
     """
     from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and needed only to make a figure
 
+    t = texts(display_language())
     across = min(3, max(1, len(tallies)))
     down = -(-len(tallies) // across)
     if figure is None:
         figure = plt.figure(figsize=(4.4 * across, 3.3 * down), layout="constrained")
     for place, (name, tally) in enumerate(tallies.items()):
-        _bars(tally, figure.add_subplot(down, across, place + 1), *_CHARTS[name])
+        _bars(tally, figure.add_subplot(down, across, place + 1), *_CHARTS[name], t)
     return figure
 
 
-def _bars(tally: pd.DataFrame, ax: Axes, label: str, outside: str) -> None:
+def _bars(tally: pd.DataFrame, ax: Axes, label: str, title: str, t: Texts) -> None:
     """Draw vertical bars; counts outside the limits are hatched and stacked on top."""
     names, counts, bad = tally.iloc[:, 0], tally.iloc[:, 1], tally["outside"]
     places = range(len(tally))
@@ -63,9 +66,9 @@ def _bars(tally: pd.DataFrame, ax: Axes, label: str, outside: str) -> None:
     for place, count in zip(places, counts, strict=True):
         if count:
             ax.annotate(f"{count:,}", (place, count), (0, 2), textcoords="offset points", ha="center", fontsize=8)
-    ax.set_xticks(list(places), names.astype(str).tolist(), rotation=40, ha="right", fontsize=8)
+    ax.set_xticks(list(places), [t(str(name)) for name in names], rotation=40, ha="right", fontsize=8)
     ax.set_ylim(0, 1.15 * max([1, *counts]))
-    ax.set_xlabel(label)
-    ax.set_ylabel(str(counts.name))
-    ax.set_title(f"{int(bad.sum()):,} of {int(counts.sum()):,} {counts.name} {outside}", fontsize=11)
+    ax.set_xlabel(t(label))
+    ax.set_ylabel(t(str(counts.name)))
+    ax.set_title(t(title, bad=f"{int(bad.sum()):,}", total=f"{int(counts.sum()):,}"), fontsize=11)
     clean(ax)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.language import display_language, texts
-from imgprep.core.text import counted, percent
+from imgprep.core.language import Texts, display_language, texts
+from imgprep.core.text import percent
 from imgprep.outcomes.tallies import (
     progress_of,
     tally_durations,
@@ -27,6 +28,7 @@ from imgprep.show.charts.style import (
     Countable,
     axes,
     bar_width,
+    chart,
     clean,
     counted_bars,
     legible,
@@ -35,7 +37,6 @@ from imgprep.show.charts.style import (
     run_ticks,
     shaded_table,
     tallied,
-    text_style,
     value_beside,
 )
 
@@ -46,8 +47,20 @@ if TYPE_CHECKING:
 
 #: Colour of lines sent again.
 _RESENT = "#595959"
+#: What became of a failure → colour.
+_CHANGES = {"fixed": "#009E73", "new": "#D55E00", "persisting": "#D55E00", "not sent again": "#999999"}
+#: Verdict on a prediction → colour; and the first one's label, which says that it is good news.
+_VERDICTS = {
+    "passed": "#009E73",
+    "predicted and failed": "#0072B2",
+    "predicted and passed": "#56B4E9",
+    "missed": "#D55E00",
+    "unknown": "#999999",
+}
+_AS_PREDICTED = "passed, as predicted"
 
 
+@chart
 def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = False) -> Axes:
     """Draw how lines ended: one run as a bar for each outcome, several as stacked bars at their dates.
 
@@ -71,11 +84,11 @@ def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = Fals
     >>> ip.plot_outcomes(runs, share=True).get_title()
     'First-time success: 88%, then 100% in the later half; 27 images open'
     """
-    tally = tallied(data, tally_outcomes)
+    tally, t = tallied(data, tally_outcomes), texts(display_language())
     if share:
-        return _plot_success(tally, run_axes(ax, len(tally), 4.6))
+        return _plot_success(tally, run_axes(ax, len(tally), 4.6), t)
     if len(tally) == 1:
-        return _plot_ends(tally.iloc[0], axes(ax, 7, 2.4))
+        return _plot_ends(tally.iloc[0], axes(ax, 7, 2.4), t)
     ax = run_axes(ax, len(tally), 4)
     again = _again(tally)
     first, resent = tally["lines"] - again["lines"], again["lines"]
@@ -84,18 +97,22 @@ def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = Fals
     for outcome, colour in OUTCOME_COLOURS.items():
         if (count := tally[outcome] - again[outcome]).any():
             look: dict[str, Any] = {"color": colour, "hatch": OUTCOME_HATCHES.get(outcome, ""), "width": width}
-            ax.bar(places, count, bottom=bottom, label=outcome, edgecolor="white", **look)
+            ax.bar(places, count, bottom=bottom, label=t(outcome), edgecolor="white", **look)
             bottom += count
     step = -(-len(tally) // 24)  # with more runs, the percentages would overlap
     if resent.any():
-        ax.bar(places, resent, bottom=bottom, label="sent again", color="#dddddd", edgecolor="white", width=width)
+        ax.bar(places, resent, bottom=bottom, label=t("sent again"), color="#dddddd", edgecolor="white", width=width)
     for place, total, success in list(zip(places, bottom + resent, tally["success"], strict=True))[::step]:
         text = "" if pd.isna(success) else percent(success)
         ax.annotate(text, (place, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
     ax.margins(y=0.12)
-    ax.set_ylabel("lines sent; above: % imported or deleted" + (" of first-time lines" if resent.any() else ""))
-    sent = counted(int(first.sum()), "line") + (" sent for the first time" if resent.any() else " sent")
-    ax.set_title(f"Outcomes of {sent} in {counted(len(tally), 'run')}")
+    counts = {"lines": t.counted(int(first.sum()), "line"), "runs": t.counted(len(tally), "run")}
+    if resent.any():
+        ax.set_ylabel(t("lines sent; above: % imported or deleted of first-time lines"))
+        ax.set_title(t("Outcomes of {lines} sent for the first time in {runs}", **counts))
+    else:
+        ax.set_ylabel(t("lines sent; above: % imported or deleted"))
+        ax.set_title(t("Outcomes of {lines} sent in {runs}", **counts))
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     run_ticks(ax, list(tally["run"]), places)
     return clean(ax)
@@ -112,18 +129,19 @@ def _again(tally: pd.DataFrame) -> pd.DataFrame:
     return again
 
 
-def _plot_ends(run: pd.Series, ax: Axes) -> Axes:
+def _plot_ends(run: pd.Series, ax: Axes, t: Texts) -> Axes:
     """Draw the outcomes of one run that occurred, each as a bar."""
     ends = [end for end in OUTCOME_COLOURS if run[end]]
-    counted_bars(ax, run[ends], ends, [(OUTCOME_COLOURS[end], "") for end in ends])
-    ax.set_xlabel("lines")
+    counted_bars(ax, run[ends], [t(end) for end in ends], [(OUTCOME_COLOURS[end], "") for end in ends])
+    ax.set_xlabel(t("lines"))
     good, lines = int(run["imported"] + run["deleted"]), int(run["lines"])
     share = f" ({percent(good / lines)})" if lines else ""
-    ax.set_title(f"{good:,} of {counted(lines, 'line')} imported or deleted{share}")
+    done = t("{done} of {lines} imported or deleted", done=f"{good:,}", lines=t.counted(lines, "line"))
+    ax.set_title(f"{done}{share}")
     return ax
 
 
-def _plot_success(tally: pd.DataFrame, ax: Axes) -> Axes:
+def _plot_success(tally: pd.DataFrame, ax: Axes, t: Texts) -> Axes:
     """Draw the success rates of runs and, in a panel below on the same time axis, the open images."""
     again, runs = _again(tally), list(tally["run"])
     places, success = run_places(runs), tally["success"] * 100
@@ -136,19 +154,19 @@ def _plot_success(tally: pd.DataFrame, ax: Axes) -> Axes:
     above.scatter(places, success, s=12 + 90 * first / max(1, first.max()), color=COLOURS[0], zorder=3)
     if again["lines"].any():
         look: dict[str, Any] = {"color": _RESENT, "marker": "s", "markersize": 3, "linestyle": ":", "linewidth": 1}
-        above.lines[0].set_label("sent for the first time; dot: number of lines")
-        above.plot(places, again["success"] * 100, label="sent again", **look)
+        above.lines[0].set_label(t("sent for the first time; dot: number of lines"))
+        above.plot(places, again["success"] * 100, label=t("sent again"), **look)
         above.legend(frameon=False, fontsize=8, loc="lower right")
     ends = success.dropna().index
     for at in dict.fromkeys([*ends[:1], *([success.idxmin()] if len(ends) else []), *ends[-1:]]):
         text = percent(success[at] / 100)
         above.annotate(text, (places[at], success[at]), (0, -14), textcoords="offset points", ha="center", fontsize=8)
     above.set_ylim(0, 108)
-    above.set_ylabel("% imported or deleted")
+    above.set_ylabel(t("% imported or deleted"))
     below.bar(places, tally["backlog"], width=bar_width(places), color=COLOURS[7])
     for place, images in zip(places, tally["backlog"], strict=True):
         below.annotate(f"{images:,}", (place, images), (0, 1), textcoords="offset points", ha="center", fontsize=7)
-    below.set_ylabel("open images")
+    below.set_ylabel(t("open images"))
     below.margins(y=0.2)
     for panel in (above, below):
         run_ticks(panel, runs, places)
@@ -156,12 +174,13 @@ def _plot_success(tally: pd.DataFrame, ax: Axes) -> Axes:
     above.tick_params(labelbottom=False)
     below.set_yticks([])
     early, late = map(percent, progress_of(tally))
-    rate = f"{early}, then {late} in the later half" if len(tally) > 1 else early
+    rate = t("{early}, then {late} in the later half", early=early, late=late) if len(tally) > 1 else early
     still = int(tally["backlog"].iloc[-1]) if len(tally) else 0
-    ax.set_title(f"First-time success: {rate}; {counted(still, 'image')} open")
+    ax.set_title(t("First-time success: {rate}; {images} open", rate=rate, images=t.counted(still, "image")))
     return ax
 
 
+@chart
 def plot_durations(data: Countable, *, ax: Axes | None = None) -> Axes:
     """Draw the duration of the tasks of runs.
 
@@ -171,13 +190,13 @@ def plot_durations(data: Countable, *, ax: Axes | None = None) -> Axes:
     >>> plot_durations(tally_durations(runs)).get_title()
     'How long tasks took, 3 runs, 455 lines'
     """
-    tally = tallied(data, tally_durations)
+    tally, t = tallied(data, tally_durations), texts(display_language())
     ax = run_axes(ax, len(tally), 3.2)
     places = run_places(list(tally["run"]))
     ax.bar(places, tally["seconds"] / 60, bar_width(places), color=COLOURS[4], edgecolor="white")
-    ax.set_ylabel("minutes from task to end")
-    runs, lines = counted(len(tally), "run"), counted(int(tally["lines"].sum()), "line")
-    ax.set_title(f"How long tasks took, {runs}, {lines}")
+    ax.set_ylabel(t("minutes from task to end"))
+    runs, lines = t.counted(len(tally), "run"), t.counted(int(tally["lines"].sum()), "line")
+    ax.set_title(t("How long tasks took, {runs}, {lines}", runs=runs, lines=lines))
     run_ticks(ax, list(tally["run"]), places)
     return clean(ax, whole=False)
 
@@ -189,13 +208,14 @@ def _newest_changes(runs: Run | Iterable[Run]) -> pd.DataFrame:
     return tally_failure_changes(past[-2], past[-1], runs=past)
 
 
+@chart
 def plot_failure_changes(data: Countable, *, ax: Axes | None = None) -> Axes:
     """Draw how many failures are new, persisting, fixed, or not sent again between two runs.
 
     Parameters
     ----------
     data : Run, iterable of Run, or pandas.DataFrame
-        The runs, of which the two newest are compared, or a tally from `imgprep.tally_failure_changes`.
+        The runs, of which the two newest are compared, or a tally from `Runs.changes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -205,49 +225,50 @@ def plot_failure_changes(data: Countable, *, ax: Axes | None = None) -> Axes:
     >>> plot_failure_changes(tally_failure_changes(runs[0], runs[1])).get_title()
     '6 failures fixed, 5 new, 0 persisting, 33 not sent again'
     """
-    changes = tallied(data, _newest_changes)
-    kinds = {"fixed": "#009E73", "new": "#D55E00", "persisting": "#D55E00", "not sent again": "#999999"}
-    counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
+    changes, t = tallied(data, _newest_changes), texts(display_language())
+    counts = changes["change"].value_counts().reindex(list(_CHANGES), fill_value=0)
     ax = axes(ax, 7, 2.6)
-    counted_bars(ax, counts, list(kinds), [(colour, "") for colour in kinds.values()])
-    ax.set_xlabel("images of products that failed after either run")
-    fixed, *others = (f"{count:,} {kind}" for kind, count in counts.items())
-    ax.set_title(f"{fixed.replace(' ', ' failure ' if counts['fixed'] == 1 else ' failures ')}, {', '.join(others)}")
+    counted_bars(ax, counts, [t(kind) for kind in _CHANGES], [(colour, "") for colour in _CHANGES.values()])
+    ax.set_xlabel(t("images of products that failed after either run"))
+    fixed, *others = counts
+    title = t(
+        "{failures} fixed, {new} new, {persisting} persisting, {rest} not sent again",
+        failures=t.counted(int(fixed), "failure"),
+        **dict(zip(("new", "persisting", "rest"), (f"{count:,}" for count in others), strict=True)),
+    )
+    ax.set_title(title)
     return ax
 
 
+@chart
 def plot_predictions(data: Countable, *, ax: Axes | None = None) -> Axes:
     """Draw how the predictions of `check` compare with the outcomes.
 
     Parameters
     ----------
     data : Run, iterable of Run, or pandas.DataFrame
-        The runs to count, or a tally from `imgprep.tally_predictions`.
+        The runs to count, or a tally from `Run.predictions`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
     Examples
     --------
-    >>> ip.plot_predictions(ip.tally_predictions(runs)).get_title()
+    >>> ip.plot_predictions(runs).get_title()
     'check foresaw 44 of 44 failures in 455 lines'
     """
-    tally = tallied(data, tally_predictions)
-    kinds = {
-        "passed": "#009E73",
-        "predicted and failed": "#0072B2",
-        "predicted and passed": "#56B4E9",
-        "missed": "#D55E00",
-        "unknown": "#999999",
-    }
-    counts = tally.groupby("verdict")["count"].sum().reindex(list(kinds), fill_value=0)
+    tally, t = tallied(data, tally_predictions), texts(display_language())
+    counts = tally.groupby("verdict")["count"].sum().reindex(list(_VERDICTS), fill_value=0)
     ax = axes(ax, 7, 2.8)
-    counted_bars(ax, counts, ["passed, as predicted", *list(kinds)[1:]], [(colour, "") for colour in kinds.values()])
-    ax.set_xlabel("lines sent")
-    failed, lines = int(counts["predicted and failed"] + counts["missed"]), counted(int(counts.sum()), "line")
-    ax.set_title(f"check foresaw {counts['predicted and failed']:,} of {counted(failed, 'failure')} in {lines}")
+    names = [t(name) for name in (_AS_PREDICTED, *list(_VERDICTS)[1:])]
+    counted_bars(ax, counts, names, [(colour, "") for colour in _VERDICTS.values()])
+    ax.set_xlabel(t("lines sent"))
+    foreseen, failed = int(counts["predicted and failed"]), int(counts["predicted and failed"] + counts["missed"])
+    found = {"failures": t.counted(failed, "failure"), "lines": t.counted(int(counts.sum()), "line")}
+    ax.set_title(t("check foresaw {count} of {failures} in {lines}", count=f"{foreseen:,}", **found))
     return ax
 
 
+@chart
 def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's own", ax: Axes | None = None) -> Axes:
     """Draw which categories the service predicted for the shop's own groups; one dark cell per row means agreement.
 
@@ -262,20 +283,29 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
     counts = counts[counts.sum().sort_values(ascending=False, kind="stable").index]
     sums = counts.sum(axis=1)
     ax = axes(ax, 3.5 + 0.85 * len(counts.columns), 1.8 + 0.36 * len(counts))
-    ax.set_title(f"Category that the service predicted, {counted(int(tally['images'].sum()), 'image')}")
+    t = texts(display_language())
+    images = t.counted(int(tally["images"].sum()), "image")
+    ax.set_title(t("Category that the service predicted, {images}", images=images))
     if not len(tally):
         ax.set_axis_off()
         return ax
-    ax.set_xticks(range(len(counts.columns)), [str(name) for name in counts], rotation=30, ha="right")
+    ax.set_xticks(range(len(counts.columns)), [_category(str(name), t) for name in counts], rotation=30, ha="right")
     values = legible(ax, [f"{value} ({images:,})" for value, images in sums.items()])
-    ax.set_yticks(range(len(values)), values, **text_style())
-    ax.set_xlabel("predicted by the service")
-    ax.set_ylabel(legible(ax, [name])[0], **text_style())
+    ax.set_yticks(range(len(values)), values)
+    ax.set_xlabel(t("predicted by the service"))
+    ax.set_ylabel(legible(ax, [t(name)])[0])
     shares = counts.div(sums, axis=0).to_numpy(dtype="float64") * 100
-    shaded_table(ax, counts, shares, 100, "% of the row's images")
+    shaded_table(ax, counts, shares, 100, t("% of the row's images"))
     return ax
 
 
+def _category(name: str, t: Texts) -> str:
+    """Return the number and name of a category, such as "4 Shoes"."""
+    number, space, known = name.partition(" ")
+    return f"{number}{space}{t(known)}"
+
+
+@chart
 def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes:
     """Draw the most common sequences of outcomes of products' images over the runs.
 
@@ -294,40 +324,38 @@ def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes
     >>> plot_flow(tally_flow(runs)).get_title()
     '369 of 413 images never failed'
     """
-    tally = tallied(data, tally_flow)
-    ways, note = _ways(tally, top)
+    tally, t = tallied(data, tally_flow), texts(display_language())
+    ways, label = _ways(tally, top)
     shown = ways.head(top)
     if rest := int(ways.iloc[top:].sum()):
-        shown = pd.concat([shown, pd.Series({f"({counted(len(ways) - top, 'other sequence')})": rest})])
+        shown = pd.concat([shown, pd.Series({f"({t.counted(len(ways) - top, 'other sequence')})": rest})])
     ax = axes(ax, 9, 0.9 + 0.36 * max(3, len(shown)))
     ends = [str(way).rpartition(" → ")[2].split(" ")[0] for way in shown.index]
     looks = [(OUTCOME_COLOURS.get(end, "#999999"), OUTCOME_HATCHES.get(end, "")) for end in ends]
-    counted_bars(ax, shown, list(shown.index), looks)
+    counted_bars(ax, shown, [_STEP.sub(lambda step: t(step[0]), str(way)) for way in shown.index], looks)
     ax.tick_params(axis="y", labelsize=8)
-    ax.set_xlabel(f"images of products{note}")
+    ax.set_xlabel(t(label))
     at_once = int(tally.loc[~tally["way"].str.contains("failed|unknown", regex=True), "count"].sum())
-    ax.set_title(f"{at_once:,} of {counted(int(tally['count'].sum()), 'image')} never failed")
+    images = t.counted(int(tally["count"].sum()), "image")
+    ax.set_title(t("{count} of {images} never failed", count=f"{at_once:,}", images=images))
     return ax
 
 
+#: An outcome in a sequence of outcomes.
+_STEP = re.compile("|".join(OUTCOME_COLOURS))
 #: Longest sequence written beside its bar, characters.
 _WAY_MAX = 60
 
 
 def _ways(tally: pd.DataFrame, top: int) -> tuple[pd.Series, str]:
-    """Return images per sequence, most common first, in the most detailed form that covers most; and what it omits."""
-    forms: list[tuple[Callable[[str], str], str]] = [
-        (_with_times, ""),
-        (_without_times, "; repeated outcomes shown once"),
-        (_ends, "; only the first and last outcome, and whether it failed in between"),
-    ]
-    for form, omitted in forms:  # noqa: B007  the last form tried is used
+    """Return images per sequence, most common first, in the most detailed form that covers most; and what they are."""
+    for form, label in _FORMS:  # noqa: B007  the last form tried is used
         ways = tally["count"].groupby(tally["way"].map(form), sort=False).sum()
         ways = ways.sort_values(ascending=False, kind="stable")
         shown = ways.head(top)
         if shown.sum() * 2 >= ways.sum() and max(map(len, shown.index), default=0) <= _WAY_MAX:
             break
-    return ways, omitted
+    return ways, label
 
 
 def _with_times(way: str) -> str:
@@ -351,6 +379,15 @@ def _steps(way: str) -> list[tuple[str, int]]:
     return [(step, len(list(same))) for step, same in groupby(way.split(" → "))]
 
 
+#: Form of a sequence, the most detailed first, and axis label.
+_FORMS: tuple[tuple[Callable[[str], str], str], ...] = (
+    (_with_times, "images of products"),
+    (_without_times, "images of products; repeated outcomes shown once"),
+    (_ends, "images of products; only the first and last outcome, and whether it failed in between"),
+)
+
+
+@chart
 def plot_overlap(overlap: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how the images of the runs and of an export of the gallery overlap.
 
@@ -360,47 +397,61 @@ def plot_overlap(overlap: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> plot_overlap(overlap).get_title()
     'As sent: 7 of 8 images in our runs or in the gallery'
     """
-    counts = overlap["images"]
+    counts, t = overlap["images"], texts(display_language())
     colours = (COLOURS[2], COLOURS[1], COLOURS[0], COLOURS[7])[: len(counts)]
     ax = axes(ax, 8, 2.6)
-    counted_bars(ax, counts, overlap["where"].tolist(), [(colour, "") for colour in colours])
-    ax.set_xlabel("images")
+    counted_bars(ax, counts, [t(where) for where in overlap["where"]], [(colour, "") for colour in colours])
+    ax.set_xlabel(t("images"))
     same = int(counts.iloc[0]) if len(counts) else 0
-    ax.set_title(f"As sent: {same:,} of {counted(int(counts.sum()), 'image')} in our runs or in the gallery")
+    images = t.counted(int(counts.sum()), "image")
+    ax.set_title(t("As sent: {same} of {images} in our runs or in the gallery", same=f"{same:,}", images=images))
     return ax
 
 
+@chart
 def review_figure(
     month: str, funnel: pd.DataFrame, coverage: pd.DataFrame, backlog: pd.DataFrame, findable: pd.DataFrame
 ) -> Figure:
     """Return the charts on the page of `imgprep.review` as one figure."""
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
+    t = texts(display_language())
     figure, grid = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
     total, held = int(funnel["images"].iloc[0]), int(funnel["images"].iloc[3])
     waiting, new = int(backlog["images"].sum()), int(findable["images"].sum())
     at_once = int(findable.loc[findable["days"] == 0, "images"].sum())
     of_total = [f"{count:,} ({percent(count / max(1, total))})" for count in funnel["images"]]
     covered = [
-        f"{percent(row['share'])} ({row['in_gallery']:,} of {row['catalogue']:,})" for _, row in coverage.iterrows()
+        f"{percent(row['share'])} ({t('{part} of {all}', part=f'{row.in_gallery:,}', all=f'{row.catalogue:,}')})"
+        for _, row in coverage.iterrows()
     ]
+    images, new_images = t.counted(total, "image"), t.counted(new, "new image")
     charts = [
-        (funnel, "stage", of_total, f"From catalogue to gallery, of {total:,} images"),
-        (coverage, "category", covered, f"In the gallery by category: {held:,} of {total:,} images"),
-        (backlog, "age", None, f"Not yet in the gallery: {waiting:,} of {total:,} images"),
-        (findable, "days", None, f"In the gallery within a day: {at_once:,} of {counted(new, 'new image')}"),
+        (funnel, "stage", of_total, t("From catalogue to gallery, of {images}", images=images)),
+        (
+            coverage,
+            "category",
+            covered,
+            t("In the gallery by category: {count} of {images}", count=f"{held:,}", images=images),
+        ),
+        (backlog, "age", None, t("Not yet in the gallery: {count} of {images}", count=f"{waiting:,}", images=images)),
+        (
+            findable,
+            "days",
+            None,
+            t("In the gallery within a day: {count} of {images}", count=f"{at_once:,}", images=new_images),
+        ),
     ]
-    t = texts(display_language())
     for ax, (frame, label, values, title) in zip(grid.flat, charts, strict=True):
         if frame is findable:
-            _plot_days(ax, frame, title)
+            _plot_days(ax, frame, title, t)
             continue
         bars = frame["share"] * 100 if frame is coverage else frame["images"]
         for at, (bar, text) in enumerate(zip(bars, values or [f"{bar:,}" for bar in bars], strict=True)):
             ax.barh(at, bar, color=COLOURS[0], edgecolor="white")
             value_beside(ax, text, bar, at)
-        ax.set_yticks(range(len(frame)), legible(ax, map(t, map(str, frame[label]))), fontsize=8, **text_style())
-        ax.set_xlabel("% of the category's images in the catalogue" if frame is coverage else "images")
+        ax.set_yticks(range(len(frame)), legible(ax, map(t, map(str, frame[label]))), fontsize=8)
+        ax.set_xlabel(t("% of the category's images in the catalogue" if frame is coverage else "images"))
         ax.invert_yaxis()
         ax.set_title(title, fontsize=10)
         clean(ax, grid="x", whole=frame is not coverage)
@@ -411,18 +462,18 @@ def review_figure(
         if not bars.sum():
             ax.set_xlim(0, 1)
             ax.set_xticks([])
-    figure.suptitle(f"Image search, {month}", **text_style())
+    figure.suptitle(t("Image search, {month}", month=month))
     return figure
 
 
-def _plot_days(ax: Axes, findable: pd.DataFrame, title: str) -> None:
+def _plot_days(ax: Axes, findable: pd.DataFrame, title: str, t: Texts) -> None:
     """Draw how many images became findable after how many days, on a true scale of days."""
     width = 0.8 * max(1, findable["days"].max() / 60) if len(findable) else 1
     ax.bar(findable["days"], findable["images"], width, color=COLOURS[0])
     for days, images in zip(findable["days"], findable["images"], strict=True):
         ax.annotate(f"{images:,}", (days, images), (0, 2), textcoords="offset points", ha="center", fontsize=8)
-    ax.set_xlabel("days from the first export with the image to its import")
-    ax.set_ylabel("images")
+    ax.set_xlabel(t("days from the first export with the image to its import"))
+    ax.set_ylabel(t("images"))
     ax.set_title(title, fontsize=10)
     ax.margins(y=0.15)
     clean(ax)

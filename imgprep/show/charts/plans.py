@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from imgprep.core.language import display_language, texts
-from imgprep.core.text import counted
+from imgprep.core.language import Texts, display_language, texts
 from imgprep.load.drift import TOTALS
 from imgprep.look.rules.book import tally_findings
 from imgprep.plan.model import Plan
-from imgprep.show.charts.style import SEVERITY_COLOURS, axes, clean, legible, text_style, value_beside
+from imgprep.show.charts.style import SEVERITY_COLOURS, axes, chart, clean, legible, value_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@chart
 def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw findings as a table: what they are about, how severe they are, and who corrects them.
 
     Parameters
     ----------
     findings : pandas.DataFrame
-        From `imgprep.check`, or their `imgprep.summary`.
+        From `imgprep.check`, or their `imgprep.tally_rules`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -35,7 +35,7 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     from matplotlib.patches import Rectangle  # noqa: PLC0415  heavy, and needed only to draw
 
-    tally = tally_findings(findings)
+    tally, t = tally_findings(findings), texts(display_language())
     ax = axes(ax, 8.5, 1.3 + 0.42 * max(2, len(tally)))
     for column, (severity, colour) in enumerate(SEVERITY_COLOURS.items()):
         most = max(1, tally[severity].max()) if len(tally) else 1
@@ -45,33 +45,42 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 ax.add_patch(Rectangle((column - 0.48, row - 0.45), 0.96, 0.9, color=colour, alpha=shade, lw=0))
                 ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=9)
     for row, who in enumerate(tally[list(_WHO)].to_dict("records")):
-        text = " · ".join(f"{name} {count:,}" for name, count in who.items() if count)
+        text = " · ".join(f"{t(str(name))} {count:,}" for name, count in who.items() if count)
         ax.text(len(SEVERITY_COLOURS) - 0.4, row, text, va="center", fontsize=8)
     ax.set_xlim(-0.5, len(SEVERITY_COLOURS) + 1.6)
     ax.set_ylim(max(1, len(tally)) - 0.5, -0.5)
-    ax.set_yticks(range(len(tally)), map(texts(display_language()), tally["subject"]), **text_style())
-    ax.set_xticks(
-        [*range(len(SEVERITY_COLOURS)), len(SEVERITY_COLOURS) + 0.5], [*SEVERITY_COLOURS, "who corrects them"]
-    )
+    ax.set_yticks(range(len(tally)), map(t, tally["subject"]))
+    columns = [*map(t, SEVERITY_COLOURS), t("who corrects them")]
+    ax.set_xticks([*range(len(SEVERITY_COLOURS)), len(SEVERITY_COLOURS) + 0.5], columns)
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
     ax.spines[:].set_visible(False)
-    ax.set_title(_findings_answer(findings), x=0, ha="left", fontsize=11)
+    ax.set_title(_findings_answer(findings, t), x=0, ha="left", fontsize=11)
     return ax
 
 
-def _findings_answer(findings: pd.DataFrame) -> str:
+def _findings_answer(findings: pd.DataFrame, t: Texts) -> str:
     ran = findings.attrs.get("ran")
-    rows = f" in {counted(int(ran['rows'].max()), 'row')}" if ran is not None and ran["rows"].notna().any() else ""
+    rows = t.counted(int(ran["rows"].max()), "row") if ran is not None and ran["rows"].notna().any() else ""
     errors = tally_findings(findings[findings["severity"] == "error"])
     if errors.empty:
-        return f"No errors{rows}"
-    who = ", ".join(f"{errors[who].sum():,} for {name}" for who, name in _WHO.items() if errors[who].any())
-    return f"{counted(int(errors['error'].sum()), 'error')}{rows} to correct: {who}"
+        return t("No errors in {rows}", rows=rows) if rows else t("No errors")
+    who = t(", ").join(t(text, count=f"{errors[who].sum():,}") for who, text in _WHO.items() if errors[who].any())
+    found = t.counted(int(errors["error"].sum()), "error")
+    return t(
+        "{errors} in {rows} to correct: {who}" if rows else "{errors} to correct: {who}",
+        errors=found,
+        rows=rows,
+        who=who,
+    )
 
 
 #: Column of `tally_findings` → who that is, in a sentence.
-_WHO = {"imgprep": "imgprep", "photographer": "photographers", "shop": "the shop"}
+_WHO = {
+    "imgprep": "{count} for imgprep",
+    "photographer": "{count} for photographers",
+    "shop": "{count} for the shop",
+}
 #: Action of a plan → colour and hatch; the hatch tells them apart in grey.
 _ACTIONS = {"add": ("#00634A", ""), "replace": ("#56B4E9", ""), "delete": ("#D55E00", "///")}
 _GAINED, _LOST, _SAME = "#009E73", "#D55E00", "#555555"
@@ -83,6 +92,7 @@ _MOST, _LONGEST = 24, 40
 _CHARACTER = 0.012
 
 
+@chart
 def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw what changed between two exports: the totals, then the largest changes.
 
@@ -100,7 +110,7 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> ip.plot_drift(drift).get_title()
     '4 alarms: rows collapsed, products collapsed and 2 more'
     """
-    totals = drift["what"].isin(TOTALS)
+    totals, t = drift["what"].isin(TOTALS), texts(display_language())
     moved = drift[~totals & drift["what"].isin(["column", "category"]) & (drift["verdict"] != "same")]
     size = moved["change"].abs().fillna(float("inf"))
     kept = moved.loc[size.sort_values(ascending=False, kind="stable").index[: _MOST - 3]]
@@ -115,38 +125,44 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             ax.plot([100, end], [at, at], color=colour, lw=2.5, solid_capstyle="butt")
             ax.plot([100], [at], "o", mfc="white", mec="#555555", ms=6)
         ax.plot([end], [at], "o", color=colour, ms=7)
-        label = f"{_count(row.last)} → {_count(row.this)}"
-        label += f"  {row.verdict}" if row.verdict not in ("same", "changed") else ""
+        label = f"{_count(row.last, t)} → {_count(row.this, t)}"
+        label += f"  {t(str(row.verdict))}" if row.verdict not in ("same", "changed") else ""
         value_beside(ax, label, max(100.0, end), at, gap=8)
-    ax.set_yticks(
-        range(len(shown)), legible(ax, [_name(row.what, row.name) for row in shown.itertuples()]), **text_style()
-    )
+    ax.set_yticks(range(len(shown)), legible(ax, [_name(row.what, row.name, t) for row in shown.itertuples()]))
     ax.axvline(100, color="#555555", linewidth=0.8, zorder=0)
     lowest, highest = min([100.0, *now.dropna()]), max([100.0, *now.dropna()])
     room = max(2.0, highest - lowest)
     ax.set_xlim(max(-0.05 * room, lowest - 0.1 * room), highest + 0.45 * room)  # counts need space on the right
     ax.invert_yaxis()
     hidden = len(moved) - len(kept)
-    note = f"; {counted(hidden, 'smaller change')} not shown" if hidden else ""
-    ax.set_xlabel(f"○ last export = 100 %, ● this export, % (a column: its filled share){note}")
-    (title,) = legible(ax, [_drift_answer(drift)])
-    ax.set_title(title, parse_math=False, **text_style())
+    note = t("; {changes} not shown", changes=t.counted(hidden, "smaller change")) if hidden else ""
+    ax.set_xlabel(t("○ last export = 100 %, ● this export, % (a column: its filled share)") + note)
+    (title,) = legible(ax, [_drift_answer(drift, t)])
+    ax.set_title(title, parse_math=False)
     return clean(ax, grid="x", whole=False)
 
 
-def _drift_answer(drift: pd.DataFrame) -> str:
+def _drift_answer(drift: pd.DataFrame, t: Texts) -> str:
     alarms = drift[drift["verdict"].isin(["collapsed", "emptied", "vanished", "thinned"])]
     if len(alarms):
-        first = [f"{_name(row.what, row.name)} {row.verdict}" for row in alarms.head(2).itertuples()]
-        more = f" and {len(alarms) - 2:,} more" if len(alarms) > 2 else ""
-        return f"{counted(len(alarms), 'alarm')}: {', '.join(first)}{more}"
+        first = [f"{_name(row.what, row.name, t)} {t(str(row.verdict))}" for row in alarms.head(2).itertuples()]
+        return t(
+            "{alarms}: {which} and {count} more" if len(alarms) > 2 else "{alarms}: {which}",
+            alarms=t.counted(len(alarms), "alarm"),
+            which=t(", ").join(first),
+            count=f"{len(alarms) - 2:,}",
+        )
     rows, came, went = (drift[drift["what"] == what].iloc[0] for what in ("rows", "products new", "products gone"))
-    return (
-        f"No alarm: {_count(rows['last'])} → {_count(rows['this'])} rows; "
-        f"{counted(came['this'], 'product')} new, {_count(went['last'])} gone"
+    return t(
+        "No alarm: {before} → {now} rows; {products} new, {gone} gone",
+        before=_count(rows["last"], t),
+        now=_count(rows["this"], t),
+        products=t.counted(came["this"], "product"),
+        gone=_count(went["last"], t),
     )
 
 
+@chart
 def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:
     """Draw what a plan adds, replaces and deletes: deletions to the left, other actions to the right.
 
@@ -165,13 +181,13 @@ def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | Non
     >>> plot_plan(ip.plan_batch(wanted)).get_title()
     'The batch adds 1 image'
     """
-    diff = plan.diff() if isinstance(plan, Plan) else plan
+    diff, t = plan.diff() if isinstance(plan, Plan) else plan, texts(display_language())
     counts = diff.pivot_table(index=by, columns="what", values="images", aggfunc="sum", fill_value=0)
     counts = counts.reindex(columns=list(_ACTIONS), fill_value=0).astype("int64")
     order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index
     counts, rest = counts.loc[order[:_MOST]], counts.loc[order[_MOST:]]
     if len(rest):
-        counts.loc[f"{len(rest):,} others"] = rest.sum()
+        counts.loc[t("{count} others", count=f"{len(rest):,}")] = rest.sum()
     ax = axes(ax, 8, 1.5 + 0.3 * max(len(counts), 1))
     total = counts.sum()
     ends = {-1: pd.Series(0, index=counts.index), 1: pd.Series(0, index=counts.index)}
@@ -186,35 +202,46 @@ def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | Non
     lowest = min(map(float, ends[-1]), default=0.0)
     highest = 1.05 * max(map(float, ends[1]), default=0.0)
     for at, row in enumerate(counts.to_dict("records")):
-        label = " · ".join(f"{value:,} {what}" for what, value in row.items() if value)
+        label = " · ".join(
+            t("{count} {what}", count=f"{value:,}", what=t(str(what))) for what, value in row.items() if value
+        )
         end, share = float(ends[1].iloc[at]), min(_CHARACTER * len(label), 0.8)
         value_beside(ax, label, end, at)
         highest = max(highest, (end - share * lowest) / (1 - share))
-    ax.set_yticks(range(len(counts)), legible(ax, [str(name)[:_LONGEST] for name in counts.index]), **text_style())
+    ax.set_yticks(range(len(counts)), legible(ax, [t(str(name))[:_LONGEST] for name in counts.index]))
     ax.axvline(0, color="#555555", linewidth=0.8)
     ax.invert_yaxis()
     if total.any():
         ax.set_xlim(1.05 * lowest, highest)
-    ax.set_xlabel("images deleted ← | → images added or replaced")
-    ax.set_ylabel(by)
-    ax.set_title(_plan_answer(total))
+    ax.set_xlabel(t("images deleted ← | → images added or replaced"))
+    ax.set_ylabel(t(by))
+    ax.set_title(_plan_answer(total, t))
     clean(ax, grid="x")
     ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
     return ax
 
 
-def _plan_answer(total: pd.Series) -> str:
-    acts = [(f"{what}s", int(total[what])) for what in _ACTIONS if total[what]]
+def _plan_answer(total: pd.Series, t: Texts) -> str:
+    acts = [(wording, int(total[what])) for what, wording in _ACTS.items() if total[what]]
     if not acts:
-        return "Nothing to send: the gallery is up to date"
-    (first, count), *others = acts
-    return ", ".join([f"The batch {first} {counted(count, 'image')}", *(f"{act} {more:,}" for act, more in others)])
+        return t("Nothing to send: the gallery is up to date")
+    ((first, _), count), *others = acts
+    rest = [t(other, count=f"{more:,}") for (_, other), more in others]
+    return t(", ").join([t(first, images=t.counted(count, "image")), *rest])
 
 
-def _count(value: object) -> str:
-    return "none" if pd.isna(value) else f"{value:,}"  # type: ignore[call-overload]
+#: Action of a plan → what a title says of it: as the first one, and after another one.
+_ACTS = {
+    "add": ("The batch adds {images}", "adds {count}"),
+    "replace": ("The batch replaces {images}", "replaces {count}"),
+    "delete": ("The batch deletes {images}", "deletes {count}"),
+}
 
 
-def _name(what: object, name: object) -> str:
-    text = str(what) if pd.isna(name) else f"{what} {name}"  # type: ignore[call-overload]
+def _count(value: object, t: Texts) -> str:
+    return t("none") if pd.isna(value) else f"{value:,}"  # type: ignore[call-overload]
+
+
+def _name(what: object, name: object, t: Texts) -> str:
+    text = t(str(what)) if pd.isna(name) else f"{t(str(what))} {name}"  # type: ignore[call-overload]
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

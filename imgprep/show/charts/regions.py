@@ -1,20 +1,20 @@
-"""Charts of regions: position, size, fate of suggestions, drawings saved, and order of coordinates."""
+"""Charts of regions: places, sizes, what became of suggestions, drawings saved, and the order of coordinates."""
 
 from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from imgprep.core.errors import ImgprepError
+from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.frames import records
+from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.regions import EDGES, named_edges, reordered
-from imgprep.core.text import counted
 from imgprep.draw.share import AGREES
 from imgprep.draw.store import RegionStore
 from imgprep.draw.tallies import (
@@ -26,7 +26,7 @@ from imgprep.draw.tallies import (
 from imgprep.images.found import Source, Unfit
 from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
-from imgprep.show.charts.style import COLOURS, axes, clean
+from imgprep.show.charts.style import COLOURS, add_fonts, axes, chart, clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,124 +36,149 @@ _TALL = 240
 
 #: Verdict on the order of coordinates → title.
 _ORDERS = {"right": "The regions are x1,x2,y1,y2, as they should be", "swapped": "The regions are x1,y1,x2,y2: swapped"}
-#: Fate → colour, from best to worst; lighter in grey where a person had to do more.
+_OPEN = "The order of the regions is open ({verdict})"
+#: What became of a suggestion → colour, from best to worst; lighter in grey where a person had to do more.
 _FATES = {"accepted": "#00634A", "edited": "#4FB58F", "replaced": "#F2C14E", "rejected": "#D9D9D9"}
 
 
-def plot_region_places(heat: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
-    """Draw the positions of regions within their images.
+@chart
+def plot_regions(
+    regions: RegionStore | pd.DataFrame,
+    of: Literal["places", "sizes", "suggestions"] = "places",
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw where regions are, how much of their images they cover, or what became of suggestions.
 
     Parameters
     ----------
-    heat : RegionStore or pandas.DataFrame
-        A store, its frame, or the tally from `imgprep.tally_region_places`: a grid of shares, top row first.
+    regions : RegionStore or pandas.DataFrame
+        A store, its frame, or the tally of the chart, from `imgprep.draw.tallies`.
+    of : {"places", "sizes", "suggestions"}
+        ``places``: which part of the image each region covers; ``sizes``: how much of it; ``suggestions``: whether
+        suggestions were accepted, edited, replaced or rejected, by confidence.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Raises
+    ------
+    ConfigError
+        If `of` is none of these.
 
     Examples
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> from imgprep.draw.tallies import tally_region_places
-    >>> plot_region_places(tally_region_places(regions)).get_title()
+    >>> ip.plot_regions(regions).get_title()
     '2 regions, centred at 29 % of the width and 50 % of the height'
+    >>> ip.plot_regions(regions, "sizes").get_title()
+    '0 of 2 regions cover less than 10 % of the image'
+    >>> shown = pd.DataFrame({"confidence": [0.9, 0.1], "fate": ["accepted", "replaced"], "iou": [1.0, 0.2]})
+    >>> ip.plot_regions(shown, "suggestions").get_title()
+    '1 of 2 suggestions was accepted or edited; at confidence 0.8–1.0, 1 of 1'
     """
-    heat = heat.frame() if isinstance(heat, RegionStore) else heat
-    heat = tally_region_places(heat) if "state" in heat else heat
-    ax = axes(ax, 5, 4)
+    if of not in _CHARTS:
+        raise ConfigError(f"of={of!r}: there is no such chart of regions; choose one of {', '.join(_CHARTS)}")
+    if isinstance(regions, RegionStore):
+        regions = regions.suggestions() if of == "suggestions" else regions.frame()
+    column, tally, draw = _CHARTS[of]
+    return draw(tally(regions) if column in regions else regions, ax)
+
+
+def _plot_places(heat: pd.DataFrame, ax: Axes | None) -> Axes:
+    ax, t = axes(ax, 5, 4), texts(display_language())
     shares = heat.to_numpy(dtype="float64") * 100
     image = ax.imshow(shares, cmap="cividis_r", vmin=0, vmax=100, extent=(0, 100, 100, 0))
-    ax.set_xlabel("% of the width")
-    ax.set_ylabel("% of the height")
-    ax.set_title(_places_answer(heat, int(heat.attrs.get("regions", 0))), fontsize=11)
-    ax.figure.colorbar(image, ax=ax, label="% of regions that cover this point")
+    ax.set_xlabel(t("% of the width"))
+    ax.set_ylabel(t("% of the height"))
+    ax.set_title(_places_answer(heat, int(heat.attrs.get("regions", 0)), t), fontsize=11)
+    add_fonts(ax.figure.colorbar(image, ax=ax, label=t("% of regions that cover this point")).ax)
     return ax
 
 
-def _places_answer(heat: pd.DataFrame, regions: int) -> str:
+def _places_answer(heat: pd.DataFrame, regions: int, t: Texts) -> str:
     weights = heat.to_numpy(dtype="float64")
     if not regions or not weights.sum():
-        return "No regions yet"
+        return t("No regions yet")
     across, down = (
         100 * float(np.average((np.arange(len(sums)) + 0.5) / len(sums), weights=sums))
         for sums in (weights.sum(axis=0), weights.sum(axis=1))
     )
-    return f"{counted(regions, 'region')}, centred at {across:.0f} % of the width and {down:.0f} % of the height"
+    return t(
+        "{regions}, centred at {across} % of the width and {down} % of the height",
+        regions=t.counted(regions, "region"),
+        across=f"{across:.0f}",
+        down=f"{down:.0f}",
+    )
 
 
-def plot_region_sizes(sizes: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
-    """Draw the share of the image that each region covers.
-
-    Examples
-    --------
-    >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
-    >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> from imgprep.draw.tallies import tally_region_sizes
-    >>> plot_region_sizes(tally_region_sizes(regions)).get_title()
-    '0 of 2 regions cover less than 10 % of the image'
-    """
-    sizes = sizes.frame() if isinstance(sizes, RegionStore) else sizes
-    sizes = tally_region_sizes(sizes) if "state" in sizes else sizes
-    ax = axes(ax, 6, 3)
+def _plot_sizes(sizes: pd.DataFrame, ax: Axes | None) -> Axes:
+    ax, t = axes(ax, 6, 3), texts(display_language())
     ax.bar(range(len(sizes)), sizes["regions"], color=COLOURS[2], edgecolor="white")
     ax.set_xticks(range(len(sizes)), sizes["covers"], rotation=45, ha="right", fontsize=8)
-    ax.set_ylabel("regions")
-    ax.set_xlabel("share of the image")
+    ax.set_ylabel(t("regions"))
+    ax.set_xlabel(t("share of the image"))
     few, total = int(sizes["regions"].iloc[0]), int(sizes["regions"].sum())
-    ax.set_title(f"{few:,} of {counted(total, 'region')} cover less than 10 % of the image")
+    regions = t.counted(total, "region")
+    ax.set_title(t("{few} of {regions} cover less than 10 % of the image", few=f"{few:,}", regions=regions))
     return clean(ax)
 
 
-def plot_suggestions(tally: pd.DataFrame | RegionStore, *, ax: Axes | None = None) -> Axes:
-    """Draw the fate of suggestions: high confidence should be accepted, low confidence may be replaced.
-
-    Parameters
-    ----------
-    tally : RegionStore or pandas.DataFrame
-        A store, or the tally from `imgprep.tally_suggestions`.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-
-    Examples
-    --------
-    >>> shown = pd.DataFrame({"confidence": [0.9, 0.1], "fate": ["accepted", "replaced"], "iou": [1.0, 0.2]})
-    >>> from imgprep.draw.tallies import tally_suggestions
-    >>> plot_suggestions(tally_suggestions(shown)).get_title()
-    '1 of 2 suggestions was accepted or edited; at confidence 0.8–1.0, 1 of 1'
-    """
-    tally = tally_suggestions(tally.suggestions()) if isinstance(tally, RegionStore) else tally
+def _plot_suggestions(tally: pd.DataFrame, ax: Axes | None) -> Axes:
+    # High confidence should be accepted, low confidence may be replaced.
     seen = tally[tally["suggestions"] > 0].reset_index(drop=True)
-    ax = axes(ax, 6.5, 1.4 + 0.42 * max(1, len(seen)))
+    ax, t = axes(ax, 6.5, 1.4 + 0.42 * max(1, len(seen))), texts(display_language())
     left = pd.Series(0.0, index=seen.index)
     for fate, colour in _FATES.items():
         share = 100 * seen[fate] / seen["suggestions"]
-        ax.barh(seen.index, share, left=left, color=colour, edgecolor="white", label=fate)
+        ax.barh(seen.index, share, left=left, color=colour, edgecolor="white", label=t(fate))
         for at, (count, middle) in enumerate(zip(seen[fate], left + share / 2, strict=True)):
             if count:
                 ink = "white" if fate == "accepted" else "black"
                 ax.text(middle, at, f"{count:,}", ha="center", va="center", color=ink, fontsize=8)
         left += share
     for at, (count, iou) in enumerate(zip(seen["suggestions"], seen["mean_iou"], strict=True)):
-        ax.text(102, at, f"of {count:,}" + ("" if pd.isna(iou) else f", IoU {iou:.2f}"), va="center", fontsize=8)
+        of_all = t("of {count}", count=f"{count:,}") + ("" if pd.isna(iou) else t(", IoU {iou}", iou=f"{iou:.2f}"))
+        ax.text(102, at, of_all, va="center", fontsize=8)
     ax.set_yticks(list(seen.index), seen["confidence"])
     ax.set_xlim(0, 100)
-    ax.set_ylabel("confidence")
-    ax.set_xlabel("% of the suggestions; beside them: their number, and the mean IoU with the saved region")
-    ax.set_title(_suggestions_answer(seen), pad=24, fontsize=11)
+    ax.set_ylabel(t("confidence"))
+    ax.set_xlabel(t("% of the suggestions; beside them: their number, and the mean IoU with the saved region"))
+    ax.set_title(_suggestions_answer(seen, t), pad=24, fontsize=11)
     ax.legend(ncols=len(_FATES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     return clean(ax, grid="x")
 
 
-def _suggestions_answer(seen: pd.DataFrame) -> str:
+def _suggestions_answer(seen: pd.DataFrame, t: Texts) -> str:
     if seen.empty:
-        return "No suggestions yet"
+        return t("No suggestions yet")
     kept, total = seen["accepted"] + seen["edited"], int(seen["suggestions"].sum())
-    best = f"; at confidence {seen['confidence'].iloc[-1]}, {kept.iloc[-1]:,} of {seen['suggestions'].iloc[-1]:,}"
-    were = "was" if kept.sum() == 1 else "were"
-    text = f"{int(kept.sum()):,} of {counted(total, 'suggestion')} {were} accepted or edited"
-    return text + (best if len(seen) > 1 else "")
+    text = t(
+        "{count} of {suggestions} was accepted or edited"
+        if kept.sum() == 1
+        else "{count} of {suggestions} were accepted or edited",
+        count=f"{int(kept.sum()):,}",
+        suggestions=t.counted(total, "suggestion"),
+    )
+    if len(seen) <= 1:
+        return text
+    return text + t(
+        "; at confidence {confidence}, {count} of {total}",
+        confidence=seen["confidence"].iloc[-1],
+        count=f"{kept.iloc[-1]:,}",
+        total=f"{seen['suggestions'].iloc[-1]:,}",
+    )
 
 
+#: Chart → a column of what it counts, how it counts, how it draws.
+_CHARTS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], Callable[[pd.DataFrame, Axes | None], Axes]]] = {
+    "places": ("state", tally_region_places, _plot_places),
+    "sizes": ("state", tally_region_sizes, _plot_sizes),
+    "suggestions": ("fate", tally_suggestions, _plot_suggestions),
+}
+
+
+@chart
 def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how many drawings per hundred images the service's own boxes would save.
 
@@ -171,7 +196,7 @@ def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     "The service's box saves 67 of 100 drawings at IoU ≥ 0.9 (3 images)"
     """
     tally = tally if "per_hundred" in tally else tally_drawings_saved(tally)
-    ax = axes(ax, 6, 3.4)
+    ax, t = axes(ax, 6, 3.4), texts(display_language())
     shares = tally["per_hundred"].fillna(0).astype(float)
     ax.bar(range(len(tally)), shares, color=COLOURS[2], edgecolor="white")
     for at, (share, saved) in enumerate(zip(shares, tally["saved"], strict=True)):
@@ -179,16 +204,25 @@ def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(len(tally)), [f"≥ {least:g}" for least in tally["iou"]])
     ax.set_ylim(0, 108)
     ax.set_yticks(range(0, 101, 20))
-    ax.set_ylabel("drawings saved per 100 images")
+    ax.set_ylabel(t("drawings saved per 100 images"))
     note = tally.attrs.get("note")  # a sandbox's boxes must not be taken for the vendor's
-    ax.set_xlabel("IoU of the service's box and our region; labels: images" + (f"\n{note}" if note else ""))
-    images = counted(int(tally["images"].max()) if len(tally) else 0, "image")
+    ax.set_xlabel(t("IoU of the service's box and our region; labels: images") + (f"\n{t(note)}" if note else ""))
+    images = t.counted(int(tally["images"].max()) if len(tally) else 0, "image")
     at_agreement = shares[tally["iou"].eq(AGREES) & tally["images"].gt(0)]
-    answer = f"{at_agreement.iloc[0]:.0f} of 100 drawings at IoU ≥ {AGREES:g}" if len(at_agreement) else "drawings"
-    ax.set_title(f"The service's box saves {answer} ({images})")
+    saved = f"{at_agreement.iloc[0]:.0f}" if len(at_agreement) else ""
+    title = t(
+        "The service's box saves {saved} of 100 drawings at IoU ≥ {iou} ({images})"
+        if saved
+        else "The service's box saves drawings ({images})",
+        saved=saved,
+        iou=f"{AGREES:g}",
+        images=images,
+    )
+    ax.set_title(title)
     return clean(ax, whole=False)
 
 
+@chart
 def plot_region_order(
     found: pd.DataFrame, root: str | os.PathLike[str], *, images: int = 4, ax: Axes | None = None
 ) -> Axes:
@@ -197,7 +231,7 @@ def plot_region_order(
     Parameters
     ----------
     found : pandas.DataFrame
-        From `imgprep.detect_swapped_regions`.
+        From `Project.detect_swapped_regions`.
     root : path
         The folder or zip archive of the images; unreadable ones are skipped.
     images : int
@@ -216,7 +250,7 @@ def plot_region_order(
     ...     plot_region_order(detect_swapped_regions(batch), folder).get_title()
     'The order of the regions is open (undecided): 1 image'
     """
-    pictures = _pictures(found, open_source(root), images)
+    pictures, t = _pictures(found, open_source(root), images), texts(display_language())
     ax = axes(ax, max(3.0, 2.4 * len(pictures)), 3.6)
     left = 0.0
     for name, wire, picture, scale in pictures:
@@ -231,11 +265,12 @@ def plot_region_order(
     ax.set_ylim(_TALL, 0)
     ax.set_axis_off()
     verdict = found.attrs["verdict"].iloc[0]["verdict"] if "verdict" in found.attrs else "none"
-    answer = _ORDERS.get(verdict, f"The order of the regions is open ({verdict})")
-    ax.set_title(f"{answer}: {counted(len(pictures), 'image')}", pad=36, fontsize=11)
+    answer = t(_ORDERS.get(verdict, _OPEN), verdict=t(verdict))
+    title = t("{answer}: {images}", answer=answer, images=t.counted(len(pictures), "image"))
+    ax.set_title(title, pad=36, fontsize=11)
     if pictures:
-        ax.plot([], [], "-", color=COLOURS[5], label="as x1,x2,y1,y2 (the wire)")
-        ax.plot([], [], "--", color=COLOURS[4], label="as x1,y1,x2,y2")
+        ax.plot([], [], "-", color=COLOURS[5], label=t("as x1,x2,y1,y2 (the wire)"))
+        ax.plot([], [], "--", color=COLOURS[4], label=t("as x1,y1,x2,y2"))
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False, fontsize=8)
     return ax
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,11 @@ import pandas as pd
 from imgprep.ship.run import Run
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+
+P = ParamSpec("P")
+Drawn = TypeVar("Drawn", bound="Artist")
 
 # Okabe and Ito's palette, which the colour-blind can tell apart; hatching repeats the distinction for grey printing.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#595959")
@@ -73,7 +77,9 @@ def shaded_table(ax: Axes, counts: pd.DataFrame, shares: Any, darkest: float, la
             colour = "white" if shares[row, column] > darkest * 0.55 else "black"
             ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
     ax.tick_params(labelsize=8, length=0)
-    ax.figure.colorbar(image, ax=ax, label=label).ax.tick_params(labelsize=8)
+    bar = ax.figure.colorbar(image, ax=ax, label=label).ax
+    bar.tick_params(labelsize=8)
+    add_fonts(bar)
 
 
 def clean(ax: Axes, grid: str = "y", *, whole: bool = True) -> Axes:
@@ -133,7 +139,7 @@ def _is_stamped(run: str) -> bool:
     return bool(_STAMPED.match(run))
 
 
-_STAMPED = re.compile(r"\d{8}T\d{6}Z")
+_STAMPED = re.compile(r"\d{8}T\d{6}(\.\d{6})?Z")
 
 
 def _run_date(run: str) -> str:
@@ -141,20 +147,34 @@ def _run_date(run: str) -> str:
     return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}" if stamp[:8].isdigit() and len(stamp) > 8 else run[:16]
 
 
-def font(size: float) -> Any:
-    """Return font properties for a legend that may contain Chinese text."""
-    from matplotlib.font_manager import FontProperties  # noqa: PLC0415
+def chart(plot: Callable[P, Drawn]) -> Callable[P, Drawn]:
+    """Decorate a plot: its texts, which may be Chinese, are drawn with fonts that have the characters."""
 
-    return FontProperties(family=text_style()["family"], size=size)
+    @wraps(plot)
+    def drawing(*args: P.args, **named: P.kwargs) -> Drawn:
+        drawn = plot(*args, **named)
+        add_fonts(drawn)
+        return drawn
+
+    return drawing
 
 
-def text_style() -> dict[str, Any]:
-    """Return font families for text that may be Chinese: matplotlib's own, installed common ones, the bundled one."""
-    from matplotlib import font_manager, rcParams  # noqa: PLC0415
+def add_fonts(artist: Artist) -> None:
+    """Let every text of an axes or figure fall back on the Chinese fonts."""
+    from matplotlib.text import Text  # noqa: PLC0415
+
+    chinese = _chinese_fonts()
+    for text in artist.findobj(Text):
+        assert isinstance(text, Text)  # noqa: S101  findobj filters by class
+        text.set_fontfamily(list(dict.fromkeys([*text.get_fontfamily(), *chinese])))
+
+
+def _chinese_fonts() -> list[str]:
+    """Return the families of Chinese fonts: installed common ones, then the bundled one."""
+    from matplotlib import font_manager  # noqa: PLC0415
 
     installed = set(font_manager.get_font_names())
-    chinese = [*(name for name in _CJK_FONTS if name in installed), _bundled_font()]
-    return {"family": [*rcParams["font.family"], *chinese]}
+    return [*(name for name in _CJK_FONTS if name in installed), _bundled_font()]
 
 
 @lru_cache(maxsize=1)
@@ -168,8 +188,10 @@ def _bundled_font() -> str:
 
 def legible(ax: Axes, texts: Iterable[object]) -> list[str]:
     """Return labels as the installed fonts can draw them; missing glyphs become □, with a note on the figure."""
+    from matplotlib import rcParams  # noqa: PLC0415
+
     asked = [str(text) for text in texts]
-    glyphs = _glyphs(tuple(text_style()["family"]))
+    glyphs = _glyphs((*rcParams["font.family"], *_chinese_fonts()))
     drawn = ["".join(char if char.isspace() or ord(char) in glyphs else "□" for char in text) for text in asked]
     figure = ax.get_figure(root=True)
     if drawn != asked and figure is not None and all(text.get_text() != NO_GLYPH for text in figure.texts):

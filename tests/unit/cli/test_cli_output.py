@@ -150,6 +150,7 @@ def test_help_lists_every_command_in_its_step_with_an_example_that_parses():
         assert words[:2] == ["imgprep", name]
         assert parser.parse_args(words[1:]).run.endswith(f":{name.replace('-', '_')}")
         assert f"  {example}" in known[name].format_help()
+        assert known[name].format_usage().startswith(f"usage: imgprep {name} ")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

@@ -1,5 +1,8 @@
 """Frames keep their types between pandas and polars, and what is attached survives pandas' own steps."""
 
+import copy
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +41,27 @@ def test_detached_frames_can_be_written(frame, tmp_path):
     as_table(frame).to_parquet(tmp_path / "table.parquet")
     for name in ("x.parquet", "table.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / name), detached(frame))
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_derived_from_a_table_can_be_written_and_keeps_what_belongs_to_it(frame, tmp_path):
+    table = as_table(attach(frame, findings=findings_frame([{"rule": "x"}])))
+    derived = {
+        "part": table.head(1),
+        "columns": table[["text"]],
+        "query": table.query("text.notna()").reset_index(drop=True),
+        "more": table.assign(more=1).rename(columns={"more": "most"}),
+        "merged": table.merge(frame[["text"]], on="text"),
+        "together": pd.concat([table, table], ignore_index=True),
+        "copied": copy.deepcopy(table.copy().head(2)),
+        "pickled": pickle.loads(pickle.dumps(table.head(2))),
+    }
+    for name, made in derived.items():
+        assert made.attrs["findings"]["rule"].tolist() == ["x"], name
+        made.to_parquet(tmp_path / name)
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / name), pd.DataFrame(made))
+        made.to_feather(tmp_path / name)
+        pd.testing.assert_frame_equal(pd.read_feather(tmp_path / name), pd.DataFrame(made))
 
 
 def test_records_are_plain_python_objects_without_na(frame):

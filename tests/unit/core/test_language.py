@@ -12,7 +12,7 @@ from jinja2 import nodes
 
 import imgprep
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import CATEGORIES, FIELDS, SEARCH_CATEGORY
+from imgprep.core.fields import CATEGORIES, FIELD_NAMES, FIELDS, SEARCH_CATEGORY
 from imgprep.core.findings import Severity
 from imgprep.core.language import display_language, texts
 from imgprep.core.settings import LANGUAGES, Settings
@@ -21,6 +21,7 @@ from imgprep.draw.store import HOWS
 from imgprep.images.found import NO_FILE
 from imgprep.images.thumbnails import EMPTY
 from imgprep.load import mapping_panel
+from imgprep.load.drift import COLLAPSED, GONE, TOTALS
 from imgprep.look.findings_panel import _GROUPS
 from imgprep.look.rules.book import _SUBJECTS, RULES, check, title
 from imgprep.look.rules.rule import plain
@@ -29,17 +30,20 @@ from imgprep.outcomes import review
 from imgprep.outcomes.asking import SANDBOX_NOTE
 from imgprep.outcomes.cause_explorer import _FILTERS, _NAMES, _TO_CHECK, END_UNKNOWN
 from imgprep.outcomes.findability import REMEDIES
+from imgprep.outcomes.reconcile import OVERLAP
 from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.task_status import State
 from imgprep.shop import _TEMPLATE
-from imgprep.show import report_page
+from imgprep.show import report_page, tables
+from imgprep.show.charts import findability, images, outcomes, plans, regions
 from imgprep.show.contact_sheet import _TIES
 from imgprep.show.feedback import FOR_PHOTOGRAPHERS
 from imgprep.show.tables import table_html
 from imgprep.show.template import _environment
 
 PACKAGE = Path(imgprep.__file__).parent
+DICTIONARY = Path(__file__).parents[3] / "docs" / "data.md"
 TABLE = PACKAGE / "core" / "zh.toml"
 
 
@@ -84,6 +88,27 @@ def in_javascript(file):
 READERS = {".py": in_python, ".html": in_template, ".mjs": in_javascript}
 
 
+def headings():
+    """Return the key of the heading of every column in the data dictionary, other than the fields of increment.meta."""
+    listed = re.findall(r"^\| (`.*?`) \|", DICTIONARY.read_text(encoding="utf-8"), re.M)
+    columns = {name for names in listed for name in re.findall("`(.*?)`", names)} - {*tables._INTERNAL}
+    own = columns - {*FIELD_NAMES} | {*tables._HEADERS, "first_category", "problems"}  # of Findability.by
+    yield from (f"column {tables._HEADERS.get(name, name.replace('_', ' '))}" for name in own)
+
+
+def texts_of_charts():
+    yield from (text for texts in images._CHARTS.values() for text in texts)
+    yield from ("images", "products", "(not read)", "empty", "square", "beyond 1:3", "beyond 3:1")
+    yield from (label for label, _, _ in findability._WAYS.values())
+    yield from (*outcomes._CHANGES, outcomes._AS_PREDICTED, *list(outcomes._VERDICTS), "the shop's own", *OVERLAP)
+    yield from (label for _, label in outcomes._FORMS)
+    yield from (*plans._WHO, *plans._WHO.values(), *(text for texts in plans._ACTS.values() for text in texts))
+    yield from (*plans._ACTIONS, "predicted", "category", "reason")
+    yield from (*TOTALS, GONE, COLLAPSED, "products new", "column", "category", "none", "images")
+    yield from ("same", "changed", "new", "vanished", "emptied", "thinned")
+    yield from (*regions._FATES, *regions._ORDERS.values(), regions._OPEN)
+
+
 def texts_in_tables():
     """Return what is looked up by a variable: titles, remedies and labels in tables of the code."""
     for rule in (*RULES, *META_RULES):
@@ -100,6 +125,7 @@ def texts_in_tables():
     yield from (*still._STATES.values(), *HOWS, *(field.meaning for field in FIELDS), SEARCH_CATEGORY)
     yield from (mapping_panel._UNUSED, mapping_panel._KEPT, mapping_panel._CLEARED, mapping_panel._BY_SERVICE[0])
     yield from (mapping_panel._NO_PROJECT, mapping_panel._NO_IMAGES, "the category's own name")
+    yield from (*headings(), *texts_of_charts())
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
 
 
@@ -149,6 +175,25 @@ def test_the_language_comes_from_the_project_or_the_environment(tmp_path, monkey
     assert display_language() == "zh"
     monkeypatch.setenv("IMGPREP_LANGUAGE", "en")
     assert display_language() == "en"
+
+
+def test_the_project_opened_last_decides_and_panels_keep_their_language(tmp_path, monkeypatch):
+    for name, language in (("zh", "zh"), ("en", "en")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "imgprep.toml").write_text(f'language = "{language}"\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "en")
+    shop = imgprep.open_project(tmp_path / "zh")
+    found = shop.check(pd.DataFrame({"ProductId": ["1"], "PicName": ["/a.jpg"], "CustomContent": [None]}))
+    assert "严重程度" in found._repr_html_() and "严重程度" in repr(found)
+    assert imgprep.plot_findings(found).get_title() == "商品表 1 行，有 2 个错误需要修正：imgprep 1 个，店铺 1 个"
+    panel = imgprep.FindingsBrowser(found)
+    imgprep.open_project(tmp_path / "en")
+    assert imgprep.plot_findings(found).get_title() == "2 errors in 1 row to correct: 1 for imgprep, 1 for the shop"
+    assert "severity" in found._repr_html_()
+    panel.clear_filters()
+    assert "条发现中的" in panel._repr_mimebundle_()["text/html"]
+    imgprep.open_project(tmp_path / "en", language="zh")
+    assert display_language(tmp_path / "en") == "zh"
 
 
 def test_an_unknown_language_is_refused_and_named_where_it_is_set(tmp_path):

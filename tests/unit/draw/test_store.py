@@ -16,7 +16,7 @@ from imgprep.core.regions import Region
 from imgprep.draw import formats, schema, share
 from imgprep.draw import store as store_module
 from imgprep.draw.schema import refuse_network_drive
-from imgprep.draw.share import agreement, assign
+from imgprep.draw.share import assign
 from imgprep.draw.store import FRAME_DTYPES, RegionStore
 
 BOX = Region(x1=10, y1=20, x2=110, y2=220)
@@ -324,7 +324,7 @@ def test_agreement_is_iou_on_what_both_decided(store, other):
     store.put("b.jpg", BOX)
     other.put("b.jpg", None, state="whole")
     store.put("c.jpg", BOX)
-    result = agreement(store, other)
+    result = store.agreement(other)
     assert result["PicName"].tolist() == ["a.jpg", "b.jpg"]
     assert result["iou"][0] == 0.5
     assert result.attrs["summary"] == {"pictures": 2, "same_state": 0.5, "mean_iou": 0.5, "iou_90": 0.0}

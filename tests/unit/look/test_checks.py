@@ -9,7 +9,7 @@ from imgprep.core.fields import FIELD_NAMES, SEARCH_CATEGORY, Service
 from imgprep.core.regions import Region
 from imgprep.look.field_fixes import apply_fixes, undo_fixes
 from imgprep.look.rules import sheet as sheets
-from imgprep.look.rules.book import RULES, check, check_sheet, rules_table, summary, unwritable
+from imgprep.look.rules.book import RULES, check, check_sheet, rules_table, tally_rules, unwritable
 from imgprep.look.rules.rule import _filled
 
 FINE = {"ProductId": "1", "PicName": "a.jpg", "CategoryId": "0", "CustomContent": "k:v"}
@@ -376,7 +376,7 @@ def test_a_placeholder_on_many_products_is_found():
     looks = pd.concat([facts(PicName=f"{n}.jpg", digest="same") for n in range(10)])
     (found,) = check(shop, looks).to_dict("records")
     assert found["rule"] == "image-placeholder" and found["value"] == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
-    table = summary(check(shop, looks)).set_index("rule")
+    table = tally_rules(check(shop, looks)).set_index("rule")
     assert table.loc["image-placeholder", ["count", "rows", "share"]].tolist() == [1, 10, 1.0]
     # As an error it keeps every row from being sent.
     assert ids(check(shop, looks, severity={"image-placeholder": "error"})) == ["image-placeholder"] * 10
@@ -510,11 +510,11 @@ def test_many_failing_rows_of_several_chunks_get_their_texts():
 
 def test_summary_counts_and_shows():
     found = check(rows({"PicName": "a"}, {"PicName": "b"}, {}, {"ProductId": "2", "PicName": "/c.jpg"}))
-    table = summary(found).set_index("rule")
+    table = tally_rules(found).set_index("rule")
     assert table.loc["pic-name-no-extension", ["count", "rows", "share"]].tolist() == [2, 2, 0.5]
     assert table.loc["pic-name-no-extension", "examples"] == "row 1 1 a; row 2 1 b"
-    assert summary(found, rows=8)["share"].max() == 0.25
-    assert summary(check(rows({}))).empty
+    assert tally_rules(found, rows=8)["share"].max() == 0.25
+    assert tally_rules(check(rows({}))).empty
 
 
 def test_fixes_are_mechanical_logged_and_taken_back():

@@ -3,7 +3,7 @@
 from bench.checks import FAULTS, make_csv
 from bench.predictions import KINDS, NOT_SEEDED
 from imgprep.load.catalogue import load_catalogue
-from imgprep.look.rules.book import RULES, check, summary
+from imgprep.look.rules.book import RULES, check, tally_rules
 
 
 def test_every_rule_is_among_the_faults_that_are_shipped_or_says_why_not():
@@ -21,7 +21,7 @@ def test_each_rule_finds_the_faults_that_were_seeded_in_their_rows_and_no_others
     assert len(kinds) == 15
     wanted = [(kinds[place % 15], 100 * place + 51) for place in range(60)]
     assert list(zip(found["rule"], found["row"], strict=True)) == wanted
-    assert summary(found)["rows"].sum() == 60
+    assert tally_rules(found)["rows"].sum() == 60
 
 
 def test_a_file_made_in_pieces_is_the_file_made_at_once(tmp_path):

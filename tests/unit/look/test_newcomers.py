@@ -13,7 +13,7 @@ from imgprep.load.suggestions import as_category_map, as_map, leaves, suggest_ca
 from imgprep.look.duplicates import find_duplicates
 from imgprep.look.facts_cache import facts_frame
 from imgprep.look.match_files import match_files
-from imgprep.look.rules.book import check, summary
+from imgprep.look.rules.book import check, tally_rules
 
 
 def test_one_file_under_several_products_is_found():
@@ -34,20 +34,20 @@ def test_a_missing_image_with_a_url_leads_to_fetch():
 
 def test_shares_are_of_rows_also_where_records_have_several_images():
     shop = pd.DataFrame({"row": [1, 1, 2], "ProductId": ["1", "1", "2"], "PicName": ["a.jpg", "b.jpg", "c.jpg"]})
-    table = summary(check(shop)).set_index("rule")
+    table = tally_rules(check(shop)).set_index("rule")
     assert table.loc["custom-content-missing", ["count", "rows", "share"]].tolist() == [3, 3, 1.0]
 
 
 def test_a_finding_on_the_whole_export_is_shown_by_its_message_and_counts_no_row():
     message = "2 sheets not read"
     found = findings_frame([{"rule": "sheet-not-read", "severity": "warning", "message": message}])
-    assert summary(found)[["count", "rows", "examples"]].fillna(-1).values.tolist() == [[1, -1, message]]
+    assert tally_rules(found)[["count", "rows", "examples"]].fillna(-1).values.tolist() == [[1, -1, message]]
 
 
 def test_a_folded_finding_counts_the_rows_that_it_stands_for():
     names = [f"{n}.jpg" for n in range(1001)]
     shop = pd.DataFrame({"ProductId": names, "PicName": names, "CustomContent": "k:v"})
-    table = summary(check(shop)).set_index("rule")
+    table = tally_rules(check(shop)).set_index("rule")
     assert table.loc["category-missing", ["count", "rows", "share"]].tolist() == [1001, 1001, 1.0]
 
 

@@ -15,7 +15,8 @@ from imgprep.look.rules.book import check
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.make import plan_batch, plan_between
 from imgprep.plan.model import BATCH_COLUMNS
-from imgprep.plan.preview import blast_radius, estimate, split_batch
+from imgprep.plan.preview import blast_radius, estimate
+from imgprep.plan.split import split_batch
 
 TEXT = [field.name for field in FIELDS]
 

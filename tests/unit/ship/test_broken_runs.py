@@ -16,7 +16,7 @@ import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
-from imgprep.outcomes.tallies import tally_durations, tally_flow
+from imgprep.outcomes.tallies import tally_by, tally_durations, tally_flow, tally_predictions
 from imgprep.ship.run import make_run as new_run
 from imgprep.ship.run import open_run
 from tests.samples import sampled
@@ -24,11 +24,11 @@ from tests.samples import sampled
 TABLES = ("batch", "outcome", "catalogue", "source_facts", "findings")
 USES = {
     "causes": ip.tally_causes,
-    "by a column": lambda runs: ip.tally_by(runs, "source"),
+    "by a column": lambda runs: tally_by(runs, "source"),
     "outcomes": ip.tally_outcomes,
     "durations": tally_durations,
     "flow": tally_flow,
-    "predictions": ip.tally_predictions,
+    "predictions": tally_predictions,
     "gallery": ip.gallery_state,
     "month": ip.review,
     "story": lambda runs: ip.trace("A", runs[0].folder.parent),
@@ -169,3 +169,14 @@ def test_what_a_killed_submit_left_goes_with_the_next_run(folder, tmp_path):
     (batch / "increment.meta").write_text("")
     new_run(batch, ip.Settings(instance="shop"), folder, digest="d", clock=SystemClock())
     assert not left.exists() and theirs.exists()
+
+
+def test_runs_made_at_the_same_time_sort_in_the_order_in_which_they_were_made(folder, tmp_path):
+    batch, moment = folder / "20261012", SystemClock().time()
+    (batch / "increment.meta").write_text("")
+    clock = type("Coarse", (SystemClock,), {"time": lambda self: moment})()
+    made = [new_run(batch, ip.Settings(instance="shop"), tmp_path / "new", digest="d", clock=clock) for _ in range(12)]
+    assert [run.id for run in ip.load_runs(tmp_path / "new")] == [run.id for run in made]
+    (left := tmp_path / "new" / f".{made[0].id}.making").mkdir()
+    new_run(batch, ip.Settings(instance="shop"), tmp_path / "new", digest="d", clock=clock)
+    assert not left.exists()

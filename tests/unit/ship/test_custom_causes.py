@@ -65,7 +65,7 @@ def test_label_family_and_remedy_of_a_custom_cause_appear_everywhere(run, projec
         REMEDY,
     ]
     assert any(LABEL in tick.get_text() for tick in ip.plot_causes(tally).get_yticklabels())
-    by = ip.plot_by(ip.tally_by([run], "source"), name="source")
+    by = ip.plot_by(run, "source")
     assert LABEL in [tick.get_text() for tick in by.get_xticklabels()]
     assert plan_retry(run).batch["PicName"].tolist() == ["a.jpg"]
     assert REMEDY in annotate_meta(run)

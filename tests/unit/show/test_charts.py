@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 from runs_made import TableRun
 
+from imgprep.core.errors import ConfigError
 from imgprep.draw.tallies import tally_suggestions
 from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.outcomes.tallies import tally_causes, tally_outcomes, tally_predicted_categories
@@ -21,7 +22,7 @@ from imgprep.show.charts import style as look
 from imgprep.show.charts.causes import FAMILY_COLOURS, plot_causes
 from imgprep.show.charts.outcomes import plot_outcomes, plot_predicted_categories
 from imgprep.show.charts.plans import plot_findings
-from imgprep.show.charts.regions import plot_region_order, plot_suggestions
+from imgprep.show.charts.regions import plot_region_order, plot_regions
 
 
 def a_run(day, **ended):
@@ -128,12 +129,14 @@ def test_suggestions_are_counted_by_confidence_and_drawn_as_shares():
     assert tally["suggestions"].tolist() == [1, 0, 1, 0, 3]
     assert tally["accepted"].tolist() == [0, 0, 0, 0, 2]
     assert tally["mean_iou"].iloc[-1] == pytest.approx(0.9)
-    ax = plot_suggestions(tally)
+    ax = plot_regions(tally, "suggestions")
     assert ax.get_title() == "3 of 5 suggestions were accepted or edited; at confidence 0.8–1.0, 3 of 3"
     assert max(bar.get_width() for bar in ax.patches) == 100
     empty = tally_suggestions(offered.iloc[:0])
     assert empty["suggestions"].sum() == 0
-    assert plot_suggestions(empty).get_title() == "No suggestions yet"
+    assert plot_regions(empty, "suggestions").get_title() == "No suggestions yet"
+    with pytest.raises(ConfigError, match="choose one of places, sizes, suggestions"):
+        plot_regions(tally, "fates")
 
 
 def test_both_orders_of_a_region_are_drawn_and_broken_images_skipped(tmp_path):

@@ -19,7 +19,7 @@ from imgprep.show.charts import style as look
 from imgprep.show.charts.causes import plot_by, plot_causes
 from imgprep.show.charts.outcomes import _plot_days as look_at_days
 from imgprep.show.charts.outcomes import plot_durations, plot_flow, plot_outcomes
-from imgprep.show.charts.regions import plot_region_places, plot_region_sizes
+from imgprep.show.charts.regions import plot_regions
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +99,7 @@ def test_one_run_is_drawn_by_outcome_and_the_title_is_the_answer():
 def test_days_until_images_are_findable_are_no_categories():
     findable = pd.DataFrame({"days": [0, 7, 56], "images": [3, 1, 1]})
     _, ax = plt.subplots()
-    look_at_days(ax, findable, "days")
+    look_at_days(ax, findable, "days", texts())
     assert [bar.get_x() + bar.get_width() / 2 for bar in ax.patches] == [0, 7, 56]
 
 
@@ -137,13 +137,13 @@ REGIONS = pd.DataFrame(
 def test_where_subjects_lie_is_a_share_of_the_regions():
     heat = tally_region_places(REGIONS, cells=4)
     assert (heat == 0.5).all().all() and heat.attrs["regions"] == 2
-    assert plot_region_places(heat).get_title() == "2 regions, centred at 50 % of the width and 50 % of the height"
+    assert plot_regions(heat).get_title() == "2 regions, centred at 50 % of the width and 50 % of the height"
 
 
 def test_how_much_regions_cover_counts_each_once():
     sizes = tally_region_sizes(REGIONS)
     assert sizes.set_index("covers")["regions"]["50–60 %"] == 2
-    assert sum(bar.get_height() for bar in plot_region_sizes(sizes).patches) == 2
+    assert sum(bar.get_height() for bar in plot_regions(sizes, "sizes").patches) == 2
 
 
 def test_regions_are_counted_by_origin():
@@ -169,7 +169,7 @@ def test_labels_of_causes_are_in_the_language_and_values_of_the_shop_are_not(mon
     tally = tally_by([a_run(0)], "brand").assign(value="images")  # a brand that is named like an entry
     ax = plot_by(tally, name="brand")
     assert {tick.get_text() for tick in ax.get_xticklabels()} <= set(texts("zh").table.values())
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["images (4 sent)"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["images（发送 4 行）"]
 
 
 def test_text_without_a_font_is_explained_on_the_figure(monkeypatch, recwarn):

@@ -42,7 +42,7 @@ def test_the_first_sentence_counts_the_lines_and_the_date_is_in_words(run, tmp_p
     [
         ("success", ["imported"], "1 line succeeded, none failed."),
         ("partial", ["imported", "failed", "unknown"], "1 of 3 lines succeeded, 1 failed, and 1 ended unknown."),
-        ("processing", ["unknown", "unknown"], "The task has not ended: how its 2 lines end is not known yet."),
+        ("processing", ["unknown", "unknown"], "The task has not ended; the outcome of its 2 lines is not known yet."),
         ("closed", [], "Nothing was sent."),
     ],
 )
