@@ -19,9 +19,9 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
-from imgprep.core.language import use_language
+from imgprep.core.language import display_language, texts, use_language
 from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, from_environment, is_oss
-from imgprep.core.text import counted, percent
+from imgprep.core.text import percent
 from imgprep.demo.history import make_history
 from imgprep.demo.notebook_inputs import fill_practice
 from imgprep.demo.shop import PART, demo_shop
@@ -246,16 +246,33 @@ class Runs(list[Run]):
     @property
     def sentence(self) -> str:
         """The result in words: how first-time success developed, and how many images are still open."""
+        t = texts(display_language(self[0].folder if self else None))
         if not self:
-            return "no run yet"
+            return t("no run yet")
         tally = tally_outcomes(self)
-        (early, late), still = progress_of(tally), counted(int(tally["backlog"].iloc[-1]), "open image")
+        (early, late), still = progress_of(tally), t.counted(int(tally["backlog"].iloc[-1]), "open image")
         if len(self) == 1:
-            return f"{self[0].sentence}; {still}"
+            return t("{run}; {images}", run=self[0].sentence, images=still)
         before, after = percent(early), percent(late)
-        went = f"{'rose' if late > early else 'fell'} from {before} to {after}" if before != after else f"was {after}"
-        dates = f"{len(self):,} runs, {self[0].started_at[:10]} to {self[-1].started_at[:10]}"
-        return f"{dates}: first-time success {went}; {still} now, {int(tally['backlog'].max()):,} at most"
+        if before == after:
+            went = t("first-time success was {after}", after=after)
+        else:
+            went = t(
+                "first-time success rose from {before} to {after}"
+                if late > early
+                else "first-time success fell from {before} to {after}",
+                before=before,
+                after=after,
+            )
+        return t(
+            "{runs}, {first} to {last}: {went}; {images} now, {most} at most",
+            runs=t.counted(len(self), "run"),
+            first=self[0].started_at[:10],
+            last=self[-1].started_at[:10],
+            went=went,
+            images=still,
+            most=f"{int(tally['backlog'].max()):,}",
+        )
 
     def outcomes(self) -> pd.DataFrame:
         """Return one row per run; see `tally_outcomes`."""
@@ -525,7 +542,9 @@ class Project:
         """Return in words what sending a batch takes: lines, images, and time by quota and by own runs."""
         # A sandbox's pace says nothing about the service's.
         own = [run for run in own_runs(load_runs(self.settings.runs), self.settings) if not run.is_sandbox]
-        return estimate_sentence(estimate(built.plan, built.facts, durations=tally_durations(own)))
+        return estimate_sentence(
+            estimate(built.plan, built.facts, durations=tally_durations(own)), texts(self.settings.language)
+        )
 
     def rehearse(self, built: Built | str | Path, *, progress: bool = True, **switches: Any) -> Run:
         """Ship a batch to a new sandbox on this machine, and return the ended run.

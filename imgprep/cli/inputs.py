@@ -117,6 +117,14 @@ def cache_of(settings: Settings) -> Path | None:
     return settings.work / "cache" / "facts" if settings.work.is_dir() else None
 
 
+def run_at(place: Path, options: Namespace, settings: Settings) -> Any:
+    """Open the run at a path, or with this name in the folder of runs."""
+    from imgprep.ship.run import open_run
+
+    inside = (options.runs or settings.runs) / place
+    return open_run(inside if inside.is_dir() and not place.exists() else place)
+
+
 def regions_of(options: Namespace, settings: Settings) -> Any:
     """Return the region store from --regions, else the project's if it exists; None if --no-regions is given."""
     if options.no_regions or (options.regions is None and not settings.regions.exists()):

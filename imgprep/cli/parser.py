@@ -112,7 +112,7 @@ STEPS: dict[str, dict[str, str]] = {
         "verify": "imgprep verify --sample 400",
         "retry": "imgprep retry imgprep-work/runs/RUN --out retry",
         "undo": "imgprep undo imgprep-work/runs/RUN --images batch/images --out undo",
-        "findability": "imgprep findability --by brand --sheet worst.html",
+        "findability": "imgprep findability --by brand --html worst.html",
         "what-if": "imgprep what-if p1.jpg p2.jpg --images photos",
         "trace": "imgprep trace CL-0001",
         "review": "imgprep review --html month.html",
@@ -131,15 +131,20 @@ _SETTINGS = {
 _IMAGES = "folder or zip archive of the images, or oss://BUCKET/FOLDER (default: the project's)"
 #: Days after which `imgprep runs --prune` considers a batch old.
 OLD_DAYS = 90.0
-_CHANGE = "the instance's name, to confirm a change of the outcomes of a run that has ended"
+_NAME = "the instance's name"
+_RUN = "run folder, or its name in --runs"
 _STALE = "send the batch although the gallery has changed since it was planned"
-_REQUESTS = "the number of requests, to confirm more than 1,000"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better", "searched", "findings")
 
 
 def root(text: str) -> Path | str:
     """Return the folder, archive or address in OSS that an argument names."""
     return text if is_oss(text) else Path(text)
+
+
+def _old(parser: Parser, name: str, **options: Any) -> None:
+    """Accept an option's earlier name, which help does not list."""
+    parser.add_argument(name, help=argparse.SUPPRESS, **options)
 
 
 class _Shared:
@@ -194,21 +199,27 @@ class _Shared:
             metavar="RUNS_OR_DUMP",
             help="what the gallery holds: run folders, folders of runs, checks, gallery exports (the newest is used)",
         )
-        self.planned.add_argument(
+        self.deleting = Parser(add_help=False)
+        self.deleting.add_argument("--confirm", metavar="INSTANCE", help=f"{_NAME}, to confirm many deletions")
+        self.changing = Parser(add_help=False, parents=[self.deleting])
+        self.changing.add_argument(
             "--delete-missing", action="store_true", help="DELETE what the catalogue no longer has"
         )
-        self.planned.add_argument(
+        self.changing.add_argument(
             "--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)"
         )
-        self.planned.add_argument(
-            "--confirm-rows",
-            type=int,
-            metavar="N",
-            help="the export's number of rows, to confirm a collapse or many exclusions",
-        )
-        self.planned.add_argument(
-            "--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions"
-        )
+        rows = "the export's number of rows, to confirm a collapse or many exclusions"
+        self.changing.add_argument("--confirm-rows", type=int, metavar="N", help=rows)
+        self.asking = Parser(add_help=False)
+        requests = "the number of requests, to confirm more than 1,000"
+        self.asking.add_argument("--confirm-requests", dest="confirm", type=int, metavar="N", help=requests)
+        _old(self.asking, "--confirm", dest="confirm", type=int)
+        self.named = Parser(add_help=False)
+        self.named.add_argument("--confirm", metavar="INSTANCE", help=f"{_NAME}; another name is refused")
+        _old(self.named, "--yes", dest="confirm")
+        self.closing = Parser(add_help=False)
+        change = f"{_NAME}, to confirm a change of the outcomes of a run that has ended"
+        self.closing.add_argument("--confirm", metavar="INSTANCE", help=change)
         self.paged = Parser(add_help=False)
         self.paged.add_argument("--page", type=int, default=1, metavar="N", help="page number, if there are several")
         self.ruled = Parser(add_help=False)
@@ -219,6 +230,10 @@ class _Shared:
             self.cloud.add_argument(f"--{name}", help=f"{what} (default: the project's)")
         self.runs = Parser(add_help=False)
         self.runs.add_argument("--runs", type=Path, metavar="DIR", help=runs)
+        self.run = Parser(add_help=False, parents=[self.runs])
+        self.run.add_argument("run_folder", type=Path, metavar="RUN", help=_RUN)
+        self.batch = Parser(add_help=False)
+        self.batch.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
 
 class _ByStep(argparse.RawDescriptionHelpFormatter):
@@ -331,17 +346,17 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     prepare.add_argument("--dry-run", action="store_true", help="show what would change; write nothing")
 
     text = "Show what a batch would add, replace, delete, exclude and carry over; write nothing."
-    plan = command("plan", "plan", text, *has.photographs, has.depth, has.drawn, has.planned)
+    plan = command("plan", "plan", text, *has.photographs, has.depth, has.drawn, has.planned, has.changing)
     plan.add_argument("--lines", action="store_true", help="one line per row instead of one per reason")
 
     text = "Make a batch folder: increment.meta, its tables, and images."
-    build = command("build", "plan", text, *has.photographs, has.depth, has.drawn, has.planned)
+    parents = (*has.photographs, has.depth, has.drawn, has.planned, has.changing, has.batch)
+    build = command("build", "plan", text, *parents)
     build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
     text = "build N batch folders (default: one per million rows) from an export of any size, without its images"
     build.add_argument("--parts", type=int, nargs="?", const=0, metavar="N", help=text)
     text = "with --parts: facts about the images, from ip.inspect_images(…, out=FILE)"
     build.add_argument("--facts", type=Path, metavar="FILE.parquet", help=text)
-    build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
     week = command(
         "week",
@@ -353,11 +368,8 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
         has.images,
         has.depth,
         has.cluster,
+        has.changing,
     )
-    week.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
-    week.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
-    week.add_argument("--confirm-rows", type=int, metavar="N", help="the export's rows, to confirm a collapse")
-    week.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     week.add_argument("--out", type=Path, metavar="BATCH", help="folder of the batch (default: imgprep-work/week)")
 
     regions = command("regions", "draw", "List the subject regions, or merge those of other people.")
@@ -385,31 +397,30 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         has.cloud,
         has.runs,
         has.cluster,
+        has.deleting,
     )
     upload.add_argument("batch", type=Path, metavar="BATCH", help="batch folder, from imgprep build")
+    text = "images of a batch built in parts: folder, or oss://BUCKET/FOLDER (default: those in the batch folder)"
+    upload.add_argument("--images", type=root, metavar="DIR", help=text)
     upload.add_argument("--dry-run", action="store_true", help="show what would be sent; send nothing")
     upload.add_argument("--processes", type=int, default=1, metavar="N", help="number of upload processes (default: 1)")
     upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")
     stale = upload.add_mutually_exclusive_group()
     stale.add_argument("--replan", action="store_true", help="first plan the batch again against the current gallery")
     stale.add_argument("--stale-ok", action="store_true", help=_STALE)
-    upload.add_argument(
-        "--confirm", metavar="INSTANCE", help="with --replan: the instance's name, to confirm many deletions"
-    )
 
     preflight = command("preflight", "ship", "Check everything that a batch task needs; change nothing.", has.cloud)
     preflight.add_argument("batch", type=Path, nargs="?", metavar="BATCH", help="an uploaded batch folder")
 
-    submit = command("submit", "ship", "Start the batch task and create a run folder.", has.cloud, has.runs)
+    submit = command("submit", "ship", "Start the batch task and create a run folder.", has.cloud, has.runs, has.named)
     submit.add_argument("batch", type=Path, metavar="BATCH", help="batch folder, from imgprep build")
     text = "wait for a task that is running on the instance instead of stopping"
     submit.add_argument("--wait", nargs="?", type=float, const=True, default=False, metavar="SECONDS", help=text)
-    submit.add_argument("--yes", metavar="INSTANCE", help="the instance's name; another name is refused")
     submit.add_argument(
         "--now",
         action="store_true",
         help="do not wait after a request whose answer was lost, although it may still start a task; in production, "
-        "the instance's name must be typed or given with --yes",
+        "the instance's name must be typed or given with --confirm",
     )
     submit.add_argument("--stale-ok", action="store_true", help=_STALE)
     submit.add_argument(
@@ -421,23 +432,26 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     follow = command(
         "follow", "ship", "Follow a run's task until it ends and save its error report.", has.cloud, has.runs
     )
-    follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that has not ended")
+    follow.add_argument(
+        "run_folder", type=Path, nargs="?", metavar="RUN", help=f"{_RUN} (default: every run that has not ended)"
+    )
 
-    close = command("close", "ship", "Close a run with the result that the console shows for its task.")
-    close.add_argument("run_folder", type=Path, metavar="RUN")
+    close = command(
+        "close", "ship", "Close a run with the result that the console shows for its task.", has.run, has.closing
+    )
     close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL, CANCELLED")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
-    close.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
     text = "ignore report entries that match no line (read them first): the other lines count as imported"
     close.add_argument("--ignore-unmatched", action="store_true", help=text)
 
 
 def _account(command: Callable[..., Parser], has: _Shared) -> None:
     """Add the Reconcile commands: the outcome of every line."""
-    report = command("report", "outcomes", "Show outcomes and causes of runs; write an HTML page.")
-    report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders, as submit names them")
+    report = command(
+        "report", "outcomes", "Show outcomes and causes of runs; write an HTML page.", has.runs, has.closing
+    )
+    report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help=_RUN)
     report.add_argument("--report", type=Path, metavar="FILE", help="close the run from this error report (one run)")
-    report.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
     report.add_argument("--images", type=root, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
     report.add_argument(
@@ -469,21 +483,18 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed; remove nothing")
 
     text = "Build a batch of the failed lines that can succeed now."
-    retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images, has.depth, has.cluster)
-    retry.add_argument("run_folder", type=Path, metavar="RUN")
+    retry = command(
+        "retry", "outcomes", text, has.reading, has.drawn, has.images, has.depth, has.cluster, has.run, has.batch
+    )
     retry.add_argument("--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's rows)")
-    retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    undo = command("undo", "outcomes", "Build the batch that undoes a run.")
-    undo.add_argument("run_folder", type=Path, metavar="RUN")
+    undo = command("undo", "outcomes", "Build the batch that undoes a run.", has.run, has.deleting, has.batch)
     text = "folders and zip archives of the images as sent, or oss://BUCKET/FOLDER (default: the project's)"
     undo.add_argument("--images", type=root, nargs="+", action="extend", metavar="DIR", help=text)
     undo.add_argument("--later", action="store_true", help="also undo later runs")
-    undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
-    undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     text = "Check whether the gallery holds the images as sent; settle unknown lines."
-    verify = command("verify", "outcomes", text, has.cloud, has.runs)
+    verify = command("verify", "outcomes", text, has.cloud, has.runs, has.asking)
     text = "number of images to check, or all (default: enough for --margin and --confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
     verify.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
@@ -491,24 +502,20 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     verify.add_argument("--margin", type=float, default=0.01, metavar="SHARE", help=text)
     verify.add_argument("--all", action="store_true", help="also list the images that the gallery holds as sent")
     verify.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; send none")
-    verify.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
 
     text = "Search the gallery with its own images, and explain why some are not found."
-    find = command("findability", "outcomes", text, has.cloud, has.runs, has.images)
+    find = command("findability", "outcomes", text, has.cloud, has.runs, has.images, has.asking)
     find.add_argument("--sample", type=int, default=200, metavar="N", help="number of images (default: 200)")
     find.add_argument("--by", metavar="COLUMN", help="list the shares per value of this column; sample them equally")
     find.add_argument("--pairs", action="store_true", help="list the products that searches confuse")
-    find.add_argument(
-        "--sheet", type=Path, metavar="FILE.html", help="write a contact sheet of the worst (needs --images)"
-    )
+    find.add_argument("--html", type=Path, metavar="FILE", help="write a page of the worst, with --images")
+    _old(find, "--sheet", dest="html", type=Path)
     find.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
     find.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; send none")
-    find.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
 
     text = "Compare the search results for images' regions, the service's own, and whole images."
-    ways = command("what-if", "outcomes", text, has.cloud, has.images, has.drawn)
+    ways = command("what-if", "outcomes", text, has.cloud, has.images, has.drawn, has.asking)
     ways.add_argument("names", nargs="+", metavar="NAME", help="images below --images")
-    ways.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
 
     text = "Show why a product is found or not: its history over all runs."
     trace = command("trace", "outcomes", text, has.cloud, has.runs)
@@ -535,13 +542,12 @@ def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     dump = command("dump", "ship", "Export the gallery's content to a file for build --known.", has.cloud)
     dump.add_argument("--into", type=Path, metavar="DIR", help="output folder (default: imgprep-work/dumps)")
     text = "Measure on an instance what the vendor does not document, with a probe batch that is deleted afterwards."
-    calibrate = command("calibrate", "outcomes", text, has.cloud)
+    calibrate = command("calibrate", "outcomes", text, has.cloud, has.named)
     text = "test this point in a task of its own; all: those that might fail a whole task; may be repeated"
     calibrate.add_argument("--apart", action="append", default=[], metavar="POINT", help=text)
     calibrate.add_argument("--dry-run", action="store_true", help="list the questions and their cost; send nothing")
     text = "only delete what an interrupted calibration left"
     calibrate.add_argument("--clean", action="store_true", help=text)
-    calibrate.add_argument("--yes", metavar="INSTANCE", help="the instance's name; another name is refused")
     policy = command(
         "policy", "ship", "Print the RAM documents and the steps in the console to set them up.", has.cloud
     )

@@ -12,9 +12,12 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
+import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from imgprep.core.errors import ConfigError
 LOG = ".imgprep-written.jsonl"
 #: Prefix of unfinished files; each gets a unique name, so that it never replaces another file.
 DRAFT = ".imgprep-draft-"
+_DRAFT_NAME = re.compile(re.escape(DRAFT) + r"[0-9a-f]{16}(\.[^.]+)?")
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _REMEDY = "move it away, or choose another path"
 
@@ -138,6 +142,26 @@ class Written:
         """Remove a file that imgprep wrote, if it exists; raise as `require` does."""
         self.require([name])
         (self.folder / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """Yield a folder for unfinished files, then remove it; it is logged, so that `clear_drafts` can remove it."""
+        folder = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
+        self.note(folder.name, "folder")
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def clear_drafts(self, *, older: float = 0.0) -> None:
+        """Remove what killed processes left, if it is `older` (seconds) than what another may be writing now."""
+        for draft in self.folder.glob(f"{DRAFT}*"):
+            with contextlib.suppress(OSError):
+                info = draft.lstat()
+                is_folder = stat.S_ISDIR(info.st_mode)
+                ours = draft.name in self if is_folder else _DRAFT_NAME.fullmatch(draft.name)
+                if ours and time.time() - info.st_mtime >= older:
+                    shutil.rmtree(draft) if is_folder else draft.unlink()  # neither follows links
 
     def _is_inside(self, path: Path) -> bool:
         parent = str(path.parent)

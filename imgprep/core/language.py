@@ -30,6 +30,7 @@ class Texts:
         file = Path(__file__).with_name(f"{language}.toml")
         tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         #: English → text, for what runs in a browser.
+        self._notes: dict[str, str] = tables.get("notes", {})
         self.table: dict[str, str] = {english: text for entries in tables.values() for english, text in entries.items()}
 
     def __call__(self, english: str, /, **values: object) -> str:
@@ -45,6 +46,14 @@ class Texts:
     def heading(self, english: str) -> str:
         """Return the heading of a column; the entry of "times" is ``column times``."""
         return self.table.get(f"column {english}") or self(english)
+
+    def kept(self, english: str) -> str:
+        """Return a text that exists in English, such as a run's note in a file, by the template among the notes."""
+        for template, text in self._notes.items():
+            pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*)", re.escape(template))
+            if found := re.fullmatch(pattern, english, re.DOTALL):
+                return text.format(**found.groupdict())
+        return english
 
     def remedy(self, fix: str) -> str:
         """Return the text of a finding's ``fix``."""

@@ -29,6 +29,9 @@ from imgprep.draw.share import agreement
 HOWS = ("drawn", "accepted", "edited", "service", "imported")
 
 EDGES = ("x1", "y1", "x2", "y2")
+#: Reasons for refusing an entry that the annotator shows.
+OUTSIDE = "{name}: {region} is not inside its image of {width}×{height} px (upright)"
+ELSEWHERE = "{name}: has been saved elsewhere in the meantime (revision {revision}, not {expected}); reload"
 #: Columns of a regions frame; ``ProductId`` is NA if the region applies to every product of the image.
 FRAME_DTYPES = {
     **dict.fromkeys(("PicName", "ProductId", "state"), "str"),
@@ -186,14 +189,12 @@ class RegionStore:
         if how not in HOWS:
             raise RegionError(f"{pic_name}: how={how!r}; must be one of {', '.join(HOWS)}")
         if region is not None and size is not None and not region.fits(*size):
-            raise RegionError(f"{pic_name}: {region} is not inside its image of {size[0]}×{size[1]} px (upright)")
+            raise RegionError(OUTSIDE.format(name=pic_name, region=region, width=size[0], height=size[1]))
         with self.writing() as connection:
             before = self.entry(pic_name, product_id, exact=True)
             revision = before.revision if before else 0
             if expect is not None and expect != revision:
-                raise RegionError(
-                    f"{pic_name}: has been saved elsewhere in the meantime (revision {revision}, not {expect}); reload"
-                )
+                raise RegionError(ELSEWHERE.format(name=pic_name, revision=revision, expected=expect))
             revision = self._append(
                 {
                     "uid": uuid.uuid4().hex,

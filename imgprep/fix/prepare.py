@@ -7,9 +7,7 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -342,7 +340,6 @@ def _no_room(step: Step, why: str) -> ConfigError:
 #: Timeout for one copy, which may require several encodings of a large image.
 COPY_SECONDS = 180.0
 _CHUNK = 4
-_DRAFTS = ".imgprep-drafts-"
 #: Drafts older than this were left by a killed run.
 _STALE_SECONDS = 3600.0
 #: Errors that would fail every other image too: the disk is full or read-only.
@@ -430,9 +427,9 @@ def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, pr
         done |= {step.number: _expected(step) for step in steps if step.recipe.action == "kept"}
     new = [step for step in steps if step.number not in done]
     written.require(name for step in new for name in step.names)
-    _clear_stale(written)
+    written.clear_drafts(older=_STALE_SECONDS)
     with (
-        _drafts(written, any(step.names for step in new)) as drafts,
+        written.temporary() if any(step.names for step in new) else contextlib.nullcontext(out) as drafts,
         tqdm(total=len(steps), initial=len(done), disable=not shows(progress), unit="image", desc="prepare") as bar,
     ):
 
@@ -477,27 +474,6 @@ def _refused(step: Step, error: OSError) -> Done:
     if error.errno in NO_ROOM:
         raise _no_room(step, error.strerror or str(error)) from error
     return Done(Recipe("refused"), f"no copy could be made: {error.strerror or error}")
-
-
-@contextlib.contextmanager
-def _drafts(copies: Written, needed: bool) -> Iterator[Path]:
-    """Yield a folder for unfinished copies, then remove it; it is logged so that a later run can clear leftovers."""
-    if not needed:
-        yield copies.folder
-        return
-    drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=copies.folder))
-    copies.note(drafts.name, _DRAFTS)
-    try:
-        yield drafts
-    finally:
-        shutil.rmtree(drafts, ignore_errors=True)
-
-
-def _clear_stale(copies: Written) -> None:
-    for drafts in copies.folder.glob(f"{_DRAFTS}*"):
-        with contextlib.suppress(OSError):
-            if drafts.name in copies and time.time() - drafts.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(drafts)  # rmtree follows no links
 
 
 MANIFEST = ".imgprep-prepare.jsonl"

@@ -6,6 +6,7 @@ need code: `complete` for records that omit values of an earlier one, `clean` fo
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -394,7 +395,7 @@ def choose_key(table: pa.Table, rows: pa.Array, candidates: Iterable[str | None]
         fault += [f"{counted(merged, 'value')} of {name!r} shared by several products"] if merged else []
         faults += fault or [f"{name!r} is empty"]
         faulty.append((merged, missing, name))
-    fix = "set the key column: columns={'ProductId': …}"
+    fix = 'name the key column in the column map: ProductId = "…"'
     if not faulty:
         why = "no column looks like a product's key"
         return Key(None, why, [export_finding("product-key-unsure", why, fix, field="ProductId")])
@@ -419,7 +420,8 @@ def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> 
             f"{key!r} {value!r} belongs to {products:,} products, such as "
             f"{' and '.join(repr(shown(name, 60)) for name in examples[value])}; "
             "as one product, they could not be distinguished",
-            f"give each product its own value in the export, or confirm this key: columns={{'ProductId': {key!r}}}",
+            "give each product its own value in the export, or confirm the key in the column map: "
+            f"ProductId = {json.dumps(key, ensure_ascii=False)}",
             Severity.ERROR,
             row=row,
             field="ProductId",

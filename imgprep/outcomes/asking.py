@@ -31,7 +31,7 @@ def require_confirmed(what: str, requests: int, qps: int, confirm: int | None) -
     if requests > MANY and confirm != requests:
         raise ConfigError(
             f"{what}: {cost(requests, qps)}, which other searches of the instance share; to continue, confirm the "
-            f"number of requests: {requests} (confirm=, --confirm), or query fewer images (sample=, --sample)"
+            f"number of requests: {requests} (confirm=, --confirm-requests), or query fewer images (sample=, --sample)"
         )
 
 

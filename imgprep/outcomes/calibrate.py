@@ -23,6 +23,7 @@ from imgprep.core.errors import ConfigError, ImgprepError, ReportError, ServiceE
 from imgprep.core.fields import META_NAME, Operation
 from imgprep.core.files import overwriting, replacing, require_ours
 from imgprep.core.frames import records
+from imgprep.core.lock import only_one
 from imgprep.core.retry import Pace
 from imgprep.core.service_facts import ServiceFacts
 from imgprep.core.settings import HasSettings, Settings, settings_of
@@ -45,7 +46,6 @@ from imgprep.outcomes.questions import (
     severities,
 )
 from imgprep.plan.preview import ADDS_PER_SECOND, ADDS_PER_SECOND_SMALLEST, DELETES_PER_SECOND, SMALLEST_CAPACITY
-from imgprep.ship.lock import only_one
 from imgprep.ship.panel import check_confirmed, confirm_production
 from imgprep.ship.report.causes import CauseTable, Family
 from imgprep.ship.report.claims import role_of

@@ -20,10 +20,11 @@ from imgprep.core.errors import ConfigError, RegionError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import replacing
 from imgprep.core.frames import Table, detached, records, returns_table, show_fields_as_tables
+from imgprep.core.language import display_language, texts
 from imgprep.core.notebook import shows
 from imgprep.core.regions import Region, RegionState, named_edges, reordered
 from imgprep.core.settings import HasSettings, Settings, settings_of
-from imgprep.core.text import counted, percent
+from imgprep.core.text import percent
 from imgprep.look.duplicates import PLAIN, find_duplicates
 from imgprep.outcomes.asking import questions_digest, require_confirmed, sandbox_note
 from imgprep.ship.checks import Check, saved_checks, start_check
@@ -143,20 +144,26 @@ class Findability:
     @property
     def sentence(self) -> str:
         """The result in words."""
+        t = texts(display_language())
         rank, best = self.images["rank"], self.images["rank_category"].fillna(self.images["rank"])
         total, problems = len(self.images), self.problems
         first, with_own = int(rank.eq(1).sum()), int(best.eq(1).sum())
-        text = f"{first:,} of {counted(total, 'image')} ({percent(first / total)}) find themselves first"
+        images, share = t.counted(total, "image"), percent(first / total)
+        text = t("{first} of {images} ({share}) find themselves first", first=f"{first:,}", images=images, share=share)
         if with_own != first:
-            text += f", {with_own:,} if the search names their category"
-        reasons = [f"{count:,} {reason or 'without a reason'}" for reason, count in _counts(problems["reason"])]
-        text += f"; {counted(len(problems), 'image')} with a problem"
-        text += f" ({', '.join(reasons)})" if reasons else ""
-        return text if self.meaningful else f"{text}; the ranking is no better than chance, so no reason is claimed"
+            text += t(", {count} if the search names their category", count=f"{with_own:,}")
+        text += t("; {images} with a problem", images=t.counted(len(problems), "image"))
+        reasons = [
+            t("{count} {reason}", count=f"{count:,}", reason=t(reason) if reason else t("without a reason"))
+            for reason, count in _counts(problems["reason"])
+        ]
+        text += t(" ({reasons})", reasons=t(", ").join(reasons)) if reasons else ""
+        chance = t("; the ranking is no better than chance, so no reason is claimed")
+        return text if self.meaningful else text + chance
 
     def _repr_html_(self) -> str:
         table = Table(self.reasons())._repr_html_()
-        note = f"<p><b>{html.escape(self.note)}</b></p>" if self.note else ""
+        note = f"<p><b>{html.escape(texts(display_language())(self.note))}</b></p>" if self.note else ""
         return f"<p>{html.escape(self.sentence)}</p>{note}{table}"
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCED_CATEGORY, PAYLOAD
 from imgprep.core.frames import records, show_fields_as_tables, to_pandas
+from imgprep.core.language import display_language, texts
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.outcomes.verify import Verification, field_differences, verify_gallery
@@ -70,9 +71,16 @@ class Reconciliation:
         """The result in words."""
         if self.overlap.empty:
             return self.compared
-        same, other, ours, theirs = self.overlap["images"]
-        found = f"{same:,} of {counted(same + other + ours, 'image')} are in the gallery as sent"
-        return f"{found}; {other:,} with other values, {ours:,} missing, {theirs:,} that we did not send"
+        t, (same, other, ours, theirs) = texts(display_language()), self.overlap["images"]
+        return t(
+            "{same} of {images} are in the gallery as sent; {other} with other values, {missing} missing, "
+            "{theirs} that we did not send",
+            same=f"{same:,}",
+            images=t.counted(same + other + ours, "image"),
+            other=f"{other:,}",
+            missing=f"{ours:,}",
+            theirs=f"{theirs:,}",
+        )
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """Draw how the images of the runs and of the export overlap."""
@@ -141,12 +149,13 @@ def reconcile(
     runs = runs_of(runs, last.sent_to)
     there = None if dump is None else to_pandas(read_dump(dump, _COMPARED)).drop_duplicates(_KEY, keep="last")
     verified = None if sample is None else _verified(runs, sample, settings)
+    t = texts(display_language())
     lines = last.batch.merge(last.outcome[["line", "outcome"]], on="line", how="left")
-    differences, compared = pd.DataFrame(columns=_COLUMNS), "the run alone; the gallery was not queried"
+    differences, compared = pd.DataFrame(columns=_COLUMNS), t("the run alone; the gallery was not queried")
     more: dict[str, pd.DataFrame] = {}
     if there is not None:
         differences, more["overlap"] = _against_export(runs, there, lines)
-        compared = f"an export of {counted(len(there), 'image')}: complete"
+        compared = t("an export of {images}: complete", images=t.counted(len(there), "image"))
     elif verified is not None:
         differences, compared = _with_lines(verified.differences, lines), verified.sentence
     return Reconciliation(_sums(lines), differences, _winners(lines, there), compared, **more)

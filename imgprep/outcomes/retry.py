@@ -12,7 +12,7 @@ import pandas as pd
 
 from imgprep.core.fields import FIELD_NAMES, PAYLOAD, Operation
 from imgprep.core.frames import returns_table, show_fields_as_tables
-from imgprep.core.text import counted
+from imgprep.core.language import display_language, texts
 from imgprep.outcomes.counting import KEY, read_each
 from imgprep.plan.batch_folder import Built, narrow_folder
 from imgprep.plan.build import build_batch
@@ -55,17 +55,36 @@ class Retry:
     @property
     def sentence(self) -> str:
         """The result in words: how many lines are worth sending again, and why."""
-        every = len(self.batch) + len(self.rest)
+        t, every = texts(display_language()), len(self.batch) + len(self.rest)
         if not every:
-            return "no line failed, so there is nothing to send again"
+            return t("no line failed, so there is nothing to send again")
         kinds = self.batch["reason"].str.replace(r":.*", "", regex=True).value_counts()
-        lines = counted(every, "failed or unknown line" if "end unknown" in kinds else "failed line")
+        lines = t.counted(every, "failed or unknown line" if "end unknown" in kinds else "failed line")
         if self.batch.empty:
-            return f"nothing is worth sending again yet: {lines} first need{'s' if every == 1 else ''} a correction"
-        why = ", ".join(f"{count:,} {_WHY.get(str(kind), kind)}" for kind, count in kinds.items())
-        worth = f"{len(self.batch):,} of {lines} {'is' if len(self.batch) == 1 else 'are'} worth sending again ({why})"
-        first = f"; {len(self.rest):,} first need{'s' if len(self.rest) == 1 else ''} a correction"
-        return worth + (first if len(self.rest) else "")
+            return t(
+                "nothing is worth sending again yet: {lines} first needs a correction"
+                if every == 1
+                else "nothing is worth sending again yet: {lines} first need a correction",
+                lines=lines,
+            )
+        why = [
+            t("{count} {reason}", count=f"{count:,}", reason=t(_WHY.get(str(kind), str(kind))))
+            for kind, count in kinds.items()
+        ]
+        worth = t(
+            "{count} of {lines} is worth sending again ({why})"
+            if len(self.batch) == 1
+            else "{count} of {lines} are worth sending again ({why})",
+            count=f"{len(self.batch):,}",
+            lines=lines,
+            why=t(", ").join(why),
+        )
+        if self.rest.empty:
+            return worth
+        return worth + t(
+            "; {count} first needs a correction" if len(self.rest) == 1 else "; {count} first need a correction",
+            count=f"{len(self.rest):,}",
+        )
 
     def __repr__(self) -> str:
         return f"Retry(batch {len(self.batch):,} lines, rest {len(self.rest):,} lines)"

@@ -15,9 +15,10 @@ from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import PAYLOAD
 from imgprep.core.frames import records, show_fields_as_tables
+from imgprep.core.language import Texts, texts
 from imgprep.core.regions import Region
 from imgprep.core.settings import PROJECT_FILE, HasSettings, Settings, find_project, gallery_name, settings_of
-from imgprep.core.text import counted, shown
+from imgprep.core.text import shown
 from imgprep.draw.store import RegionStore
 from imgprep.images.storage import exists, open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
@@ -120,13 +121,15 @@ def trace(product_id: str, project: HasSettings | Settings | str | Path | None =
     own = frame[frame["run"].isna() | frame["run"].isin([run.id for run in ours])]
     gallery = ours[-1].gallery if ours else settings.gallery if settings.instance else ""
     others = sorted({run.gallery for run in runs} - {gallery})
-    answer = _answer(own, held, gallery if others else gallery_name(gallery))
+    t = texts(settings.language)
+    answer = _answer(own, held, gallery if others else gallery_name(gallery), t)
     if others:
-        answer = answer if ours else f"nothing was sent to {gallery} yet"
-        answer += f"; not counted: runs of {', '.join(others)}"
+        answer = answer if ours else t("nothing was sent to {gallery} yet", gallery=gallery)
+        answer += t("; not counted: runs of {galleries}", galleries=", ".join(others))
     if ask:
         there = sum(event["detail"] != _NOT_THERE for event in now)
-        answer += f"; queried just now: {settings.gallery} holds {there} of {counted(len(now), 'image')}"
+        asked = {"gallery": settings.gallery, "count": f"{there:,}", "images": t.counted(len(now), "image")}
+        answer += t("; queried just now: {gallery} holds {count} of {images}", **asked)
     return Trace(product_id, answer, frame, held, settings.images)
 
 
@@ -207,19 +210,20 @@ def _of_regions(settings: Settings, product_id: str, names: set[str]) -> Iterato
         yield {"at": row["at"], "run": None, "what": "region", "PicName": row["PicName"], "detail": detail}
 
 
-def _answer(events: pd.DataFrame, held: pd.DataFrame, gallery: str) -> str:
+def _answer(events: pd.DataFrame, held: pd.DataFrame, gallery: str, t: Texts) -> str:
     if events.empty:
-        return "no run contains it: no batch was built from a catalogue with it, or it has a different ProductId"
+        return t("no run contains it: no batch was built from a catalogue with it, or it has a different ProductId")
     there, unknown = (held[held["state"] == state] for state in ("held", "unknown"))
-    parts = [f"the gallery {gallery} holds {len(there)} of its images"]
+    parts = [t("the gallery {gallery} holds {count} of its images", gallery=gallery, count=f"{len(there):,}")]
     if len(unknown):
-        parts.append(f"{counted(len(unknown), 'more image')} may be there: the outcome is unknown")
+        images = t.counted(len(unknown), "more image")
+        parts.append(t("{images} may be there: the outcome is unknown", images=images))
     ends = events[events["what"].isin(["imported", "deleted"])]
     if there.empty and len(ends) and ends["what"].iloc[-1] == "deleted":
         orders = events[(events["what"] == "sent") & (events["run"] == ends["run"].iloc[-1])]
-        parts.append(f"deleted: {orders['detail'].iloc[-1]}" if len(orders) else "deleted")
+        parts.append(f"{t('deleted')}{t(': ')}{orders['detail'].iloc[-1]}" if len(orders) else t("deleted"))
     missing = events[events["what"].isin(["failed", "excluded"]) & ~events["PicName"].isin(there["PicName"])]
     for name, group in missing.groupby("PicName", dropna=False):
-        event, image = group.iloc[-1], name if isinstance(name, str) else "a row without an image"
-        parts.append(f"{image} {event['what']}: {event['detail']}")
-    return "; ".join(parts)
+        event, image = group.iloc[-1], name if isinstance(name, str) else t("a row without an image")
+        parts.append(f"{image} {t(event['what'])}{t(': ')}{event['detail']}")
+    return t("; ").join(parts)

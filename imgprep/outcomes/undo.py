@@ -21,7 +21,7 @@ from imgprep.images.oss import OssFolder
 from imgprep.images.storage import open_source
 from imgprep.look.inspect import LISTED_FROM, inspect_images
 from imgprep.outcomes.counting import KEY
-from imgprep.plan.batch_folder import IMAGES, Built, basis_of, fresh_folder, write_folder
+from imgprep.plan.batch_folder import IMAGES, Built, basis_of, builds_alone, fresh_folder, write_folder
 from imgprep.plan.build import with_origins
 from imgprep.plan.compare import compared
 from imgprep.plan.make import plan_between
@@ -70,6 +70,7 @@ def plan_undo(run: Run, runs: Iterable[Run] | None = None, *, later: bool = Fals
     return plan_between(*_states(run, runs, later=later))
 
 
+@builds_alone
 def build_undo(
     run: Run,
     images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],

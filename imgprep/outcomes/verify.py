@@ -17,9 +17,10 @@ from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCED_CATEGORY, Operation
 from imgprep.core.frames import records, show_fields_as_tables
+from imgprep.core.language import display_language, texts
 from imgprep.core.notebook import shows
 from imgprep.core.settings import HasSettings, Settings, settings_of
-from imgprep.core.text import counted, percent
+from imgprep.core.text import percent
 from imgprep.outcomes.asking import questions_digest, require_confirmed
 from imgprep.ship.checks import RECORDED, Check, checks_folder, saved_checks, start_check
 from imgprep.ship.gallery import HELD, KEY, UNKNOWN, gallery_state, runs_of
@@ -399,20 +400,31 @@ def _same(sent: dict[str, Any], there: dict[str, Any]) -> bool:
 
 
 def _sentence(asked: pd.DataFrame, settled: int, images: int, sure: str) -> str:
+    t = texts(display_language())
     held = asked[asked["state"] == HELD]
     good = int(held["answer"].eq(AS_SENT).sum())
     if len(held) == images:
-        text = f"all {counted(images, 'image')} were checked; there as sent: {good:,}"
+        held_images = t.counted(images, "image")
+        text = t("all {images} were checked; there as sent: {good}", images=held_images, good=f"{good:,}")
     elif held.empty:
-        text = f"none of {counted(images, 'image')} was checked"
+        text = t("none of {images} was checked", images=t.counted(images, "image"))
     else:
-        text = f"{sure} of {images:,} images are there as sent ({len(held):,} were checked, "
-        text += f"{len(held) - good:,} differ)"
+        text = t(
+            "{share} of {images} are there as sent ({checked} were checked, {different} differ)",
+            share=sure,
+            images=t.counted(images, "image"),
+            checked=f"{len(held):,}",
+            different=f"{len(held) - good:,}",
+        )
     if gone := int(asked["state"].eq(GONE).sum()):
         still = int(asked["answer"].eq(STILL_THERE).sum())
-        text += f"; {still:,} of {counted(gone, 'deleted image')} {'is' if still == 1 else 'are'} still there"
+        text += t(
+            "; {still} of {images} is still there" if still == 1 else "; {still} of {images} are still there",
+            still=f"{still:,}",
+            images=t.counted(gone, "deleted image"),
+        )
     if doubtful := int(asked["state"].eq(UNKNOWN).sum()):
         there = int((asked["state"].eq(UNKNOWN) & asked["answer"].ne(NOT_THERE)).sum())
-        lines = f", which settles {counted(settled, 'line')}" if settled else ""
-        text += f"; of {counted(doubtful, 'unknown image')}, {there:,} are there{lines}"
+        text += t("; of {images}, {there} are there", images=t.counted(doubtful, "unknown image"), there=f"{there:,}")
+        text += t(", which settles {lines}", lines=t.counted(settled, "line")) if settled else ""
     return text

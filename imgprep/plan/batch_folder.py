@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import pandas as pd
 import polars as pl
@@ -18,6 +20,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import DRAFT, LOG, Written
 from imgprep.core.frames import detached, show_fields_as_tables
+from imgprep.core.lock import only_one
 from imgprep.core.settings import is_oss
 from imgprep.fix.prepare import tally_changes
 from imgprep.images.storage import list_names
@@ -26,6 +29,8 @@ from imgprep.plan.compare import gallery_digest
 from imgprep.plan.model import Baseline, Plan
 from imgprep.plan.preview import BlastRadius
 
+P = ParamSpec("P")
+T = TypeVar("T")
 IMAGES = "images"
 VERSION = 1
 #: Describes the batch and marks the folder as a batch folder, so it is written before anything else.
@@ -89,6 +94,18 @@ class Built:
         return f"Built({self.folder.name}: {counts})"
 
 
+def builds_alone(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function that builds into `out`, so that no other process of this machine does so meanwhile."""
+    parameters = signature(function)
+
+    @wraps(function)
+    def building(*args: P.args, **named: P.kwargs) -> T:
+        with only_one(f"build into {Path(parameters.bind(*args, **named).arguments['out']).resolve()}"):
+            return function(*args, **named)
+
+    return building
+
+
 def require_batch_folder(
     folder: Path, images: Iterable[str | os.PathLike[str]], sources: Iterable[str | Path] = ()
 ) -> None:
@@ -148,10 +165,12 @@ def is_journal(file: Path) -> bool:
 
 
 def fresh_folder(folder: Path, images: Iterable[str | os.PathLike[str]], sources: Iterable[str | Path] = ()) -> Path:
-    """Create a batch folder and mark it as one; clear an earlier batch folder, and refuse anything else."""
+    """Create a batch folder and mark it as one; clear an earlier one, refuse anything else. The caller builds alone."""
     require_batch_folder(folder, images, sources)
     folder.mkdir(parents=True, exist_ok=True)
     written = Written(folder)
+    for place in (written, Written(folder / IMAGES)):
+        place.clear_drafts()
     _write_about(written, {})
     for name in _FILES:
         if name != ABOUT:

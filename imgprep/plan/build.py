@@ -42,6 +42,7 @@ from imgprep.plan.batch_folder import (
     WANTED,
     Built,
     basis_of,
+    builds_alone,
     fresh_folder,
     keep_only,
     read_about,
@@ -87,6 +88,7 @@ class Rules:
     measured: Collection[str] = ()
 
 
+@builds_alone
 def build_batch(
     catalogue: pd.DataFrame,
     images: str | os.PathLike[str],

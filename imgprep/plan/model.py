@@ -10,7 +10,7 @@ import polars as pl
 
 from imgprep.core.fields import CATEGORIES, FIELDS, Operation
 from imgprep.core.frames import returns_table, show_fields_as_tables, to_pandas, to_polars
-from imgprep.core.text import counted
+from imgprep.core.language import Texts, texts
 from imgprep.plan.split import split_batch
 
 #: Column → dtype of a batch frame.
@@ -69,13 +69,18 @@ class Baseline:
     confirm_rows: int | None = None
 
 
-def left_note(left: Mapping[str, int]) -> str | None:
+def left_note(left: Mapping[str, int], t: Texts | None = None) -> str | None:
     """Return a sentence about images that stay in the gallery (see `Plan.left`), or None if there are none."""
     if not left.get("images"):
         return None
-    stay = "stays" if left["images"] == 1 else "stay"
-    of = f"{counted(left['images'], 'image')} of {counted(left.get('products', 0), 'product')}"
-    return f"{of} {stay} in the gallery although the export no longer has them"
+    t = t or texts()
+    return t(
+        "{images} of {products} stays in the gallery although the export no longer has them"
+        if left["images"] == 1
+        else "{images} of {products} stay in the gallery although the export no longer has them",
+        images=t.counted(left["images"], "image"),
+        products=t.counted(left.get("products", 0), "product"),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

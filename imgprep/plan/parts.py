@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -59,6 +58,7 @@ from imgprep.plan.batch_folder import (
     WANTED,
     Built,
     basis_of,
+    builds_alone,
     fresh_folder,
     is_marked,
     require_batch_folder,
@@ -134,6 +134,7 @@ class Parts:
         return attach(pd.read_parquet(self.folder / FINDINGS), ran=ran)
 
 
+@builds_alone
 def build_parts(
     export: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -255,6 +256,9 @@ class _Job:
         if strangers and not state:
             lacks = f"contains {strangers[0]!r} and no {STATE}, so it is not a folder of parts"
             raise ConfigError(f"{self.out}: {lacks}; choose another --out")
+        earlier = [self.out / name for name in found if _is_part(name) and is_marked(self.out / name)]
+        for folder in (self.out, *earlier):
+            Written(folder).clear_drafts()
         key = self._key(reading)
         whole = all((folder / _CATALOGUE).exists() for folder in self.folders)
         if state.get("key") == key and (whole or state["divided"] is None):
@@ -269,7 +273,6 @@ class _Job:
         if before:
             changed = [name for name in key if key[name] != before.get(name)] or ["set of files in the parts"]
             _log.warning("%s: starts anew, because of another %s", self.out, ", ".join(changed))
-        earlier = [self.out / name for name in found if _is_part(name) and is_marked(self.out / name)]
         folders = list(dict.fromkeys([*earlier, *self.folders]))  # of more parts than now, the others stay empty
         for folder in folders:
             require_batch_folder(folder, [], [self.path])
@@ -449,9 +452,9 @@ class _Job:
 
         if self.facts_file is None or self.state["facts"]:
             return
-        with tempfile.TemporaryDirectory(prefix=DRAFT, dir=self.out) as place, ExitStack() as stack:
+        with self.written.temporary() as place, ExitStack() as stack:
             # Facts and names meet by name, in as many buckets as there are parts.
-            names, facts = ([Path(place) / f"{kind}{number}" for number in range(self.count)] for kind in ("n", "f"))
+            names, facts = ([place / f"{kind}{number}" for number in range(self.count)] for kind in ("n", "f"))
             with Writers(names) as writers:
                 for part in range(self.count):
                     own = to_polars(self.catalogue(part), ["PicName"]).drop_nulls().unique().with_columns(part=part)
@@ -483,8 +486,8 @@ class _Job:
             frame = self.catalogue(part)
             return pictured(self._sheet(part, frame[[name for name in columns if name in frame]]).of_wanted().rows)
 
-        with tempfile.TemporaryDirectory(prefix=DRAFT, dir=self.out) as place:
-            files = [Path(place) / str(number) for number in range(self.count)]
+        with self.written.temporary() as place:
+            files = [place / str(number) for number in range(self.count)]
             with Writers(files) as writers:
                 for part in range(self.count):
                     counts = count_products(rows(part))
@@ -500,8 +503,8 @@ class _Job:
 
     def _twins(self) -> pl.DataFrame:
         """Return the names of the whole catalogue that differ only in case or Unicode form; see `twin_names`."""
-        with tempfile.TemporaryDirectory(prefix=DRAFT, dir=self.out) as place:
-            files = [Path(place) / str(number) for number in range(self.count)]
+        with self.written.temporary() as place:
+            files = [place / str(number) for number in range(self.count)]
             with Writers(files) as writers:
                 for part in range(self.count):
                     frame = self.catalogue(part)

@@ -11,6 +11,7 @@ import polars as pl
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
 from imgprep.core.frames import returns_table, to_polars
+from imgprep.core.language import Texts, texts
 from imgprep.core.text import counted, percent
 from imgprep.load.left_out import LEFT_OUT_REASONS, left_out
 from imgprep.plan.compare import known_rows
@@ -223,7 +224,7 @@ def _as_before(amount: float, durations: pd.DataFrame, unit: str, seconds: str) 
     return value, "seconds", counted(len(timed), "earlier run") + (f" of {gallery}" if len(timed) and gallery else "")
 
 
-def estimate_sentence(table: pd.DataFrame) -> str:
+def estimate_sentence(table: pd.DataFrame, t: Texts | None = None) -> str:
     """Return the table of `estimate` in words.
 
     Examples
@@ -234,21 +235,34 @@ def estimate_sentence(table: pd.DataFrame) -> str:
     >>> estimate_sentence(estimate(plan_batch(shop)))
     "1 image to upload; 1 line to add, 0 to delete: about 1 second by the vendor's quota"
     """
+    t = t or texts()
     first = table.drop_duplicates(["what", "unit"]).set_index(["what", "unit"])["value"]
     size = first["upload", "bytes"]
     of = "" if pd.isna(size) else f" ({max(1, round(size / 1000)):,} kB)"
-    images, lines = counted(int(first["upload", "images"]), "image"), counted(int(first["add", "lines"]), "line")
     times = table[(table["what"] == "import") & table["value"].notna()]
-    took = " or ".join(
-        f"{_lasting(value)} by {'the ' * (basis == VENDORS_QUOTA)}{basis}"
+    took = [
+        t(
+            "{time} by the vendor's quota" if basis == VENDORS_QUOTA else "{time} by your rate",
+            time=_lasting(value, t),
+        )
         for value, basis in times[["value", "basis"]].values
+    ]
+    return t(
+        "{images} to upload; {lines} to add, {deleted} to delete: about {time}",
+        images=t.counted(int(first["upload", "images"]), "image") + of,
+        lines=t.counted(int(first["add", "lines"]), "line"),
+        deleted=f"{int(first['delete', 'lines']):,}",
+        time=t(" or ").join(took),
     )
-    return f"{images}{of} to upload; {lines} to add, {int(first['delete', 'lines']):,} to delete: about {took}"
 
 
-def _lasting(seconds: float) -> str:
+#: Unit of a duration → seconds.
+_UNITS = {"day": 86_400, "hour": 3_600, "minute": 60}
+
+
+def _lasting(seconds: float, t: Texts) -> str:
     """Return a duration in a fitting unit."""
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+    for unit, size in _UNITS.items():
         if seconds >= 2 * size:
-            return counted(round(seconds / size), unit)
-    return counted(max(1, round(seconds)), "second")
+            return t.counted(round(seconds / size), unit)
+    return t.counted(max(1, round(seconds)), "second")

@@ -22,6 +22,7 @@ from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.core.fields import BY_NAME
 from imgprep.core.files import overwriting
 from imgprep.core.frames import to_polars
+from imgprep.core.language import display_language, texts
 from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, is_loopback
 from imgprep.core.text import shown
@@ -97,7 +98,7 @@ def dump_gallery(
     folder = settings.work / "dumps" if into is None else Path(into)
     folder.mkdir(parents=True, exist_ok=True)
     number = _running_or_new(service)
-    with task_progress(number, named(settings), show=progress, clock=clock) as show:
+    with task_progress(number, named(settings, texts(display_language())), show=progress, clock=clock) as show:
         last: LinkDead | None = None
         attempts = Attempts(clock, most=LOOKS, first=LOOK_SECONDS, longest=LOOK_SECONDS, jitter=0)
         for task in _ended(service, number, timeout, clock):

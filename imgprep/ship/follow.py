@@ -13,7 +13,7 @@ from imgprep.core.clock import Clock
 from imgprep.core.errors import ServiceError
 from imgprep.plan.preview import ADDS_PER_SECOND, ADDS_PER_SECOND_SMALLEST, DELETES_PER_SECOND, SMALLEST_CAPACITY
 from imgprep.ship.report.match import Outcome, settle
-from imgprep.ship.task_status import Meaning, meaning
+from imgprep.ship.task_status import OVERDUE, Meaning, meaning
 
 #: Seconds between polls, by the seconds since the first; the service allows one per second, and a long task needs few.
 _INTERVALS = ((30.0, 1.0), (600.0, 3.0), (float("inf"), 10.0))
@@ -63,11 +63,7 @@ class Overdue:
         if not self._is_late(now - since):
             return None
         begun = datetime.fromtimestamp(since, UTC)
-        return (
-            f"task {task_id} is overdue: PROCESSING since {begun:%Y-%m-%d %H:%M} UTC, but by the vendor's quotas "
-            f"its lines should take about {_lasting(self._estimate)}. Check it on the instance's Batch Operation "
-            "tab in the console, which shows its progress and can cancel it; `imgprep follow` then ends the run"
-        )
+        return OVERDUE.format(task=task_id, since=f"{begun:%Y-%m-%d %H:%M}", estimate=_lasting(self._estimate))
 
     def _seconds(self, adds_per_second: float) -> float:
         return self._counts.get("add", 0) / adds_per_second + self._counts.get("delete", 0) / DELETES_PER_SECOND

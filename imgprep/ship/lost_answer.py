@@ -15,9 +15,9 @@ from imgprep.cloud.oss import head, open_bucket, read_object
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.core.fields import META_NAME
+from imgprep.core.lock import gallery_lock
 from imgprep.core.settings import Settings
 from imgprep.meta.codec import loads_meta
-from imgprep.ship.lock import gallery_lock
 from imgprep.ship.panel import countdown, named
 from imgprep.ship.run import Run, batch_digest, load_runs, make_run
 from imgprep.ship.task_status import State

@@ -120,13 +120,19 @@ class Banner:
 
     production: bool
     text: str
+    t: Texts = field(default_factory=texts, repr=False, compare=False)
+
+    @property
+    def _word(self) -> str:
+        return self.t("PRODUCTION" if self.production else "SANDBOX")
 
     def __repr__(self) -> str:
-        return f"{'PRODUCTION' if self.production else 'SANDBOX'}: {self.text}"
+        return f"{self._word}{self.t(': ')}{self.text}"
 
     def _repr_html_(self) -> str:
-        word, _, rest = repr(self).partition(": ")
-        return template("banner.html").render(kind="error" if self.production else "info", word=word, text=rest)
+        return template("banner.html").render(
+            kind="error" if self.production else "info", word=self._word, text=self.text
+        )
 
 
 def banner(settings: HasSettings | Settings) -> Banner:
@@ -148,12 +154,22 @@ def banner(settings: HasSettings | Settings) -> Banner:
     PRODUCTION: instance shop in cn-shanghai, bucket pictures, path /increment
     """
     settings = settings_of(settings)
-    name = settings.instance or "not set"
+    t = texts(settings.language)
+    unset = t("not set")
+    name = settings.instance or unset
     if settings.is_sandbox:
-        return Banner(False, f"instance {name}; a server on this machine, nothing real is changed")
-    region = f" in {settings.region}" if settings.region else ""
-    place = f", bucket {settings.bucket or 'not set'}, path {settings.path or 'not set'}"
-    return Banner(True, f"instance {name}{region}{place}")
+        text = t("instance {name}; a server on this machine, nothing real is changed", name=name)
+        return Banner(False, text, t)
+    text = t(
+        "instance {name} in {region}, bucket {bucket}, path {path}"
+        if settings.region
+        else "instance {name}, bucket {bucket}, path {path}",
+        name=name,
+        region=settings.region,
+        bucket=settings.bucket or unset,
+        path=settings.path or unset,
+    )
+    return Banner(True, text, t)
 
 
 #: State of a task or run → the theme's colour for it; any other state has none.
@@ -259,9 +275,14 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
             shown.update(HTML(last))  # type: ignore[no-untyped-call]
 
 
-def named(settings: Settings) -> str:
+def named(settings: Settings, t: Texts | None = None) -> str:
     """Return the instance's name, labelled as sandbox or production."""
-    return f"{settings.instance} {'(SANDBOX)' if settings.is_sandbox else f'in {settings.region} (PRODUCTION)'}"
+    t = t or texts()
+    return t(
+        "{instance} (SANDBOX)" if settings.is_sandbox else "{instance} in {region} (PRODUCTION)",
+        instance=settings.instance,
+        region=settings.region,
+    )
 
 
 def panel_html(
@@ -288,7 +309,7 @@ def panel_html(
     if task.message and not progress.state:
         notes.append(t("service message: {message}", message=task.message))
     if note:
-        notes.append(note)
+        notes.append(t.kept(note))
     if word == State.PARTIAL:
         notes.append(t("the service reports SUCCESS although lines failed: the error report names them"))
     if waiting:

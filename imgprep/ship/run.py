@@ -28,17 +28,20 @@ from imgprep.core.fields import FIELDS, META_NAME, TABLES
 from imgprep.core.files import digest_of, naming_full_disk, replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import as_table, attach, detached, returns_table
+from imgprep.core.language import display_language, texts
+from imgprep.core.lock import who
 from imgprep.core.settings import PUBLIC, Settings
 from imgprep.core.text import counted, shown
 from imgprep.plan.batch_folder import read_about
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, Overdue, outcome_without_report, outcome_without_result, watch
-from imgprep.ship.lock import who
 from imgprep.ship.panel import AskedCredentials, Progress, named, task_progress
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import OUTCOME_COLUMNS, Outcome, doubted, read_report, settle
 from imgprep.ship.task_status import (
     ENDED,
+    LOST,
+    STRANGE,
     Meaning,
     State,
     console_meaning,
@@ -125,10 +128,12 @@ class Run:
     @property
     def sentence(self) -> str:
         """The result in words: the number of lines sent, where to, and how they ended."""
-        counts = self.counts
-        ends = [f"{counts[end]:,} {end}" for end in map(str, Outcome) if counts.get(end)]
-        sent = f"{counted(counts.get('lines', 0), 'line')} sent to {named(self._sent_to)}"
-        return f"{sent}: {', '.join(ends)}" if self.ended and ends else f"{sent}; the run is {self.state}"
+        counts, t = self.counts, texts(display_language(self.folder))
+        ends = [t("{count} {outcome}", count=f"{counts[end]:,}", outcome=t(end)) for end in Outcome if counts.get(end)]
+        sent = {"lines": t.counted(counts.get("lines", 0), "line"), "gallery": named(self._sent_to, t)}
+        if self.ended and ends:
+            return t("{lines} sent to {gallery}: {ends}", **sent, ends=t(", ").join(ends))
+        return t("{lines} sent to {gallery}; the run is {state}", **sent, state=t(self.state))
 
     @property
     def id(self) -> str:
@@ -453,15 +458,14 @@ class Run:
         clock = clock or SystemClock()
         service = ImageSearch(settings, clock=clock)
         missing, overdue = 0, Overdue(self.counts, service)
-        with task_progress(task_id, named(settings), show=progress, clock=clock) as show:
+        with task_progress(task_id, named(settings, texts(display_language())), show=progress, clock=clock) as show:
             for task in watch(service, task_id, wait=wait, timeout=timeout, clock=clock):
                 if self.refresh()._is_final:  # ended by another process: a cron job may follow the same run
                     break
                 if task is None:
                     missing += 1
                     if missing >= LOOKS:
-                        lost = f"task {task_id} is missing from the service's list; look for it in the console"
-                        self._leave_open(State.UNKNOWN, lost)
+                        self._leave_open(State.UNKNOWN, LOST.format(task=task_id))
                         break
                     continue
                 missing, stood = 0, self._stood(task, clock)
@@ -470,8 +474,7 @@ class Run:
                 if task.status == PROCESSING:
                     note = overdue.note(task_id, began, now)
                 else:
-                    strange = f"the service returned the undocumented status {shown(task.status)}"
-                    note = strange if is_undocumented(task.status) else None
+                    note = STRANGE.format(status=shown(task.status)) if is_undocumented(task.status) else None
                 show(task, note, Progress(self.counts, None, now - began, overdue.estimate))
                 if task.status == PROCESSING or (note and stood < settings.status_timeout):
                     self._leave_open(State.PROCESSING, note)

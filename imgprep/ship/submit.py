@@ -18,9 +18,9 @@ from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, NothingToSend, ServiceError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.frames import returns_table
+from imgprep.core.lock import gallery_lock
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted, percent
-from imgprep.ship.lock import gallery_lock
 from imgprep.ship.lost_answer import (
     find_task,
     is_in_time,
@@ -188,6 +188,7 @@ def submit_all(
     runs: str | os.PathLike[str],
     images: str | os.PathLike[str] | None = None,
     stop_share: float = 0.1,
+    accept: Iterable[str | os.PathLike[str]] = (),
     apart: bool = False,
     confirm: str | None = None,
     progress: bool = True,
@@ -195,8 +196,38 @@ def submit_all(
 ) -> list[Run]:
     """Upload, submit and follow batches one after another; stop if too many lines fail.
 
-    Calls are safe to repeat: a batch that was already shipped is not shipped again. `images` is the folder of the
-    images, or their address in OSS, if they are not in the batch folders, as with parts (`build_parts`).
+    Calls are safe to repeat: a batch that was already shipped is not shipped again.
+
+    Parameters
+    ----------
+    batch_folders : iterable of path
+        The batches, in the order in which to send them.
+    settings : Settings
+        Settings that name instance, bucket and path.
+    runs : path
+        The folder of run folders.
+    images : path, optional
+        The folder of the images, or their address in OSS, if they are not in the batch folders, as with parts
+        (`build_parts`).
+    stop_share : float
+        Stop after a batch of whose lines more than this share, 0 … 1, failed or are unknown, or whose task has not
+        ended.
+    accept : iterable of path
+        Batches whose result is accepted however many lines failed: repeat the call with the batch that stopped it, and
+        the next one is sent.
+    apart : bool
+        Upload each batch to a folder of its own below the path.
+    confirm : str, optional
+        The instance's name, as in `submit`.
+    progress : bool
+        Show progress.
+    clock : Clock, optional
+        Injectable clock.
+
+    Returns
+    -------
+    list of Run
+        The runs, in the order of the batches; fewer if one stopped the rest.
 
     Examples
     --------
@@ -210,6 +241,9 @@ def submit_all(
     """
     check_confirmed(settings, confirm)
     folders, done = [Path(folder) for folder in batch_folders], list[Run]()
+    accepted = {Path(folder).resolve() for folder in accept}
+    if strangers := accepted - {folder.resolve() for folder in folders}:
+        raise ConfigError(f"accept: {min(strangers)} is not among the batches to send; name one of them")
     digests = [batch_digest(folder) for folder in folders]
     for folder in folders:
         require_current(folder, settings, Path(runs), beside=digests)  # by design, earlier ones change the gallery
@@ -229,8 +263,15 @@ def submit_all(
         done.append(run.follow(target, progress=progress, clock=clock))
         counts = run.counts
         share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
-        if not run.ended or share > stop_share:
-            _log.warning("stopped after %s: %s of its lines failed or are unknown", folder, percent(share))
+        if not run.ended:
+            _log.warning("stopped after %s: its task has not ended; repeat the call once it has", folder)
+            break
+        if share > stop_share and folder.resolve() not in accepted:
+            _log.warning(
+                "stopped after %s: %s of its lines failed or are unknown (stop_share=%s); run.causes() shows why. "
+                "Repeat the call with accept=[%r] to leave it as it is and send the next",
+                folder, percent(share), percent(stop_share), os.fspath(folder),
+            )  # fmt: skip
             break
     return done
 

@@ -78,12 +78,27 @@ SETTLE = (
 )
 
 
+#: State of a run without a result → why it has none, and how to settle its lines.
+NOTES = {
+    State.FAILED: f"the task failed: {SETTLE}",
+    State.CANCELLED: "the task was cancelled (status {status}): " + SETTLE,
+    State.UNKNOWN: "the task's status {status} is not documented and has not changed for a long time: "
+    + SETTLE
+    + "; `imgprep follow RUN` checks the task again",
+}
+#: Notes on a task that is followed.
+STRANGE = "the service returned the undocumented status {status}"
+LOST = "task {task} is missing from the service's list; look for it in the console"
+OVERDUE = (
+    "task {task} is overdue: PROCESSING since {since} UTC, but by the vendor's quotas its lines should take about "
+    "{estimate}. Check it on the instance's Batch Operation tab in the console, which shows its progress and can "
+    "cancel it; `imgprep follow` then ends the run"
+)
+
+
 def note_of(state: State, status: str) -> str:
     """Return an explanation of why a run has no result, and how to settle its lines."""
-    happened = {State.FAILED: "the task failed", State.CANCELLED: f"the task was cancelled (status {status})"}
-    unknown = f"the task's status {status} is not documented and has not changed for a long time"
-    text = f"{happened.get(state, unknown)}: {SETTLE}"
-    return text if state in happened else f"{text}; `imgprep follow RUN` checks the task again"
+    return NOTES.get(state, NOTES[State.UNKNOWN]).format(status=status)
 
 
 class Meaning(StrEnum):

@@ -23,6 +23,7 @@ from imgprep.core.executors import Elsewhere
 from imgprep.core.fields import META_NAME
 from imgprep.core.files import naming_full_disk
 from imgprep.core.frames import attach, returns_table
+from imgprep.core.lock import only_one
 from imgprep.core.notebook import shows
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings, is_oss
@@ -30,7 +31,6 @@ from imgprep.core.text import counted
 from imgprep.images.oss import open_folder
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, is_journal
-from imgprep.ship.lock import only_one
 from imgprep.ship.run import REBUILD, Run, read_runs, read_table
 from imgprep.ship.stale import require_current
 from imgprep.ship.task_status import is_undocumented

@@ -49,6 +49,15 @@ def test_size_and_style(notebook):
             assert not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)), cell.source
 
 
+def test_the_first_screen_has_the_question_the_answer_and_what_is_next(notebook):
+    title, *paragraphs = notebook.cells[0].source.split("\n\n")
+    assert title.endswith("?") or paragraphs[0].startswith("**The question:**")
+    assert [each.startswith("**What next:**") for each in paragraphs].count(True) == 1
+    first = next(cell for cell in code_cells(notebook) if "image/" in str(cell.outputs))
+    assert any(out.output_type == "stream" for out in first.outputs), "a sentence beside the picture"
+    assert notebook.cells.index(first) <= 5, "the answer comes before the how"
+
+
 def test_a_notebook_needs_one_import(notebook):
     code = "\n".join(cell.source for cell in code_cells(notebook))
     imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, (ast.Import, ast.ImportFrom))]

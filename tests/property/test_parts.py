@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from imgprep.cli.main import main
 from imgprep.core.errors import CatalogueError, ConfigError
+from imgprep.core.files import DRAFT, Written
 from imgprep.core.frames import detached
 from imgprep.demo.shop import PART, demo_shop
 from imgprep.load import parts as load_parts
@@ -183,6 +184,28 @@ def test_a_repeated_call_goes_on_where_the_last_one_stopped_and_sends_nothing_be
     assert len(seen) == 5  # there was nothing left to do
 
 
+def test_a_second_build_into_the_folder_of_a_running_one_is_refused(export, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setattr(build, "divide", lambda *args, **options: build_parts(export, out / ".." / "out", parts=2))
+    with pytest.raises(ConfigError, match=r"build into .*: another imgprep is already running it"):
+        build_parts(export, out, parts=2, progress=False)
+    monkeypatch.undo()
+    assert build_parts(export, out, parts=2, progress=False).folders
+
+
+def test_what_a_killed_build_left_unfinished_is_removed_at_the_next_start(export, tmp_path):
+    out = tmp_path / "out"
+    build_parts(export, out, parts=2, progress=False)
+    with Written(out).temporary() as folder:
+        left = [out / f"{DRAFT}0123456789abcdef.json", out / "part-1" / f"{DRAFT}fedcba9876543210.held", folder]
+        mine = [out / f"{DRAFT}mine", out / "part-1" / f"{DRAFT}0123456789abcdef"]
+        mine[1].mkdir()  # a folder that is not in the log
+        for file in (*left[:2], folder / "0", mine[0], mine[1] / "0"):
+            file.write_bytes(b"half")
+        build_parts(export, out, parts=2, progress=False)
+        assert not any(each.exists() for each in left) and all(each.exists() for each in mine)
+
+
 def test_a_changed_export_or_setting_starts_anew(export, tmp_path, caplog):
     out = tmp_path / "out"
     build_parts(export, out, parts=2, progress=False)
@@ -308,8 +331,13 @@ def test_the_command_builds_in_parts_and_says_what_does_not_go_with_them(export,
     printed = capsys.readouterr()
     assert "excluded" in printed.out
     assert printed.err.startswith("parts: 2 batch folders for ")
+    assert "imgprep upload parts/part-1 --images DIR" in printed.err
     assert main(["build", str(export), "--parts", "2", "--out", "parts", "--keep-refused"]) == 2
-    assert "--keep-refused: needs the whole export" in capsys.readouterr().err
+    assert "--keep-refused: does not go with --parts; it compares predictions" in capsys.readouterr().err
+    assert main(["build", str(export), "--parts", "2", "--out", "parts", "--images", "photos"]) == 2
+    assert "build with --facts facts.parquet" in capsys.readouterr().err
+    assert main(["build", str(export), "--parts", "2", "--out", "parts", "--last", str(export)]) == 2
+    assert "the last export is not compared" in capsys.readouterr().err
     assert main(["build", str(export), "--facts", "facts.parquet", "--out", "batch"]) == 2
     assert "--facts: is for --parts" in capsys.readouterr().err
 

@@ -271,7 +271,7 @@ def test_copies_do_not_take_the_place_of_photographs_below_their_own_folder(here
 
 
 def test_drafts_that_are_not_in_the_log_are_not_taken_for_a_killed_runs(here):
-    drafts = here / "ready" / ".imgprep-drafts-mine"
+    drafts = here / "ready" / ".imgprep-draft-mine"
     drafts.mkdir(parents=True)
     (drafts / "1").write_bytes(MINE)
     long_ago = time.time() - 86_400

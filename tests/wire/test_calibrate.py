@@ -139,7 +139,7 @@ def test_every_decidable_point_is_recovered_and_nothing_else_claimed(tmp_path, s
 @pytest.mark.parametrize("seed", sampled(range(50), 2))
 def test_a_calibration_that_was_killed_leaves_nothing_once_it_is_repeated(tmp_path, commands, seed):
     draw = random.Random(seed)
-    words = ["calibrate", "--apart", "bom", "--yes", "demo"]
+    words = ["calibrate", "--apart", "bom", "--confirm", "demo"]
     with Shop(tmp_path) as shop:
         environment = {**shop.sandbox.environment(), "IMGPREP_GATEWAY_TIMEOUT": "1"}
         at_sends = seed % 2 == 1

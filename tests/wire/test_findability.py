@@ -176,7 +176,7 @@ def test_it_is_searched_by_command(gallery, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("imgprep.core.clock.SystemClock.sleep", lambda self, seconds: None)
     where = ["--runs", str(settings.runs), "--images", str(settings.project / "batch" / "images")]
     words = [*where, "--sample", "12", "--by", "brand", "--format", "json"]
-    assert main(["findability", *words, "--sheet", "sheet.html", "--picture", "chart.png"]) == 1
+    assert main(["findability", *words, "--html", "sheet.html", "--picture", "chart.png"]) == 1
     out = capsys.readouterr()
     assert {row["value"] for row in json.loads(out.out)} == {"P", "T"}
     assert SANDBOX_NOTE in out.err and "requests, at least" in out.err

@@ -257,7 +257,7 @@ def test_now_in_production_without_a_terminal_ends_with_2_and_names_the_option(t
         text=True,
         check=False,
     )
-    assert done.returncode == 2 and "--now" in done.stderr and "--yes" in done.stderr
+    assert done.returncode == 2 and "--now" in done.stderr and "--confirm" in done.stderr
 
 
 DAMAGES = ["run.json", "run.json empty", "batch.parquet", "batch.parquet empty", "outcome.parquet", "run.json gone"]

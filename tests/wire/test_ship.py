@@ -347,11 +347,16 @@ def test_a_run_is_not_followed_on_another_instance_which_has_tasks_of_the_same_n
     assert run.state == "submitted"
 
 
-def test_batches_in_a_row_stop_at_a_set_share_of_failures(shop, tmp_path):
+def test_batches_in_a_row_stop_at_a_set_share_of_failures(shop, tmp_path, caplog):
     here = shop()
     folders = [make_batch(tmp_path / f"batch{at}", 10, seed=at) for at in range(3)]
     options = {"runs": here.runs, "progress": False, "clock": here.clock}
     assert len(submit_all(folders, here.settings, stop_share=0.05, apart=True, **options)) == 1
+    assert f"accept=['{folders[0]}']" in caplog.text
+    accepted = {"accept": folders[:1], "stop_share": 0.05, "apart": True, **options}
+    assert len(submit_all(folders, here.settings, **accepted)) == 2, "the second stops the rest too"
+    with pytest.raises(ConfigError, match="is not among the batches to send"):
+        submit_all(folders[1:], here.settings, **accepted)
     done = submit_all(folders, here.settings, stop_share=0.5, apart=True, **options)
     assert [run.state for run in done] == ["partial"] * 3 and len(here.server.tasks()) == 3
 

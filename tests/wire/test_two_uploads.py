@@ -39,7 +39,7 @@ def batches(tmp_path):
 @pytest.fixture
 def upload_as(sandbox, tmp_path, monkeypatch):
     """Upload as one of several users, each with a lock of their own."""
-    monkeypatch.setattr("imgprep.ship.lock._user", lambda: threading.current_thread().name)
+    monkeypatch.setattr("imgprep.core.lock._user", lambda: threading.current_thread().name)
 
     def run(batch, **options):
         return upload(batch, None, sandbox.settings, progress=False, runs=tmp_path / f"runs of {batch.name}", **options)

@@ -348,7 +348,7 @@ def test_an_image_overwritten_meanwhile_is_detected(send, sandbox, monkeypatch):
 
 
 def test_two_uploads_to_one_path_on_one_machine_are_detected(send, sandbox):
-    from imgprep.ship.lock import only_one
+    from imgprep.core.lock import only_one
 
     at = sandbox.settings
     with (

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from imgprep.cli.inputs import cache_of, read_export, regions_of, settings_of, tier_of
+from imgprep.cli.inputs import cache_of, read_export, regions_of, run_at, settings_of, tier_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.executors import open_cluster
@@ -84,12 +84,12 @@ def calibrate(options: Namespace) -> int:
         for task, questions in plan.questions.dropna(subset="task").groupby("task", sort=False):
             print(escaped(f"task {task}:"), *map(escaped, questions["question"]), sep="\n  ", file=sys.stderr)
         print(escaped(f"{settings.gallery}: {plan}"), file=sys.stderr)
-    if options.yes is None and not settings.is_sandbox and not sys.stdin.isatty():
+    if options.confirm is None and not settings.is_sandbox and not sys.stdin.isatty():
         raise ConfigError(
             f"calibrate: adds images to production instance {settings.instance!r} and deletes them again, and there is "
-            "no terminal in which to confirm its name; add --yes NAME"
+            "no terminal in which to confirm its name; add --confirm NAME"
         )
-    found = ask(settings, apart=options.apart, confirm=options.yes, only_clean=options.clean)
+    found = ask(settings, apart=options.apart, confirm=options.confirm, only_clean=options.clean)
     if found is None:
         print("no interrupted calibration to clean up", file=sys.stderr)
         return ExitCode.FINE
@@ -113,7 +113,7 @@ def findability(options: Namespace) -> int:
     from imgprep.outcomes.findability import requests_for, sampled_images
     from imgprep.ship.run import load_runs
 
-    require_ours(options.sheet)
+    require_ours(options.html)
     require_ours(options.picture)
     settings = settings_of(options)
     settings.require("instance")
@@ -129,13 +129,13 @@ def findability(options: Namespace) -> int:
     listed = found.problems[["ProductId", "PicName", "rank", "rank_category", "recall", "before", "reason", "remedy"]]
     show(found.pairs if options.pairs else found.by(options.by) if options.by else listed, options.format)
     print(escaped(found.sentence + (f"; {found.note}" if found.note else "")), file=sys.stderr)
-    if options.sheet:
+    if options.html:
         from imgprep.show.contact_sheet import contact_sheet
 
         images = options.images or settings.images
         if images is None:
-            raise ConfigError("--sheet shows images; name their folder with --images")
-        print(escaped(f"sheet: {contact_sheet(found.problems, images).write(options.sheet)}"), file=sys.stderr)
+            raise ConfigError("--html shows images; name their folder with --images")
+        print(escaped(f"page: {contact_sheet(found.problems, images).write(options.html)}"), file=sys.stderr)
     if options.picture:
         from imgprep.core.files import overwriting
         from imgprep.show.charts.findability import plot_findability
@@ -178,15 +178,14 @@ def _runs_folder(options: Namespace, settings: Settings) -> Path:
 def report(options: Namespace) -> int:
     from imgprep.outcomes.retry import failed_lines
     from imgprep.outcomes.tallies import tally_causes
-    from imgprep.ship.run import open_run
     from imgprep.show.export import export_table
 
     require_ours(options.html)
     require_ours(options.failed)
-    runs = [open_run(folder) for folder in options.run_folders]
+    settings = settings_of(options)
+    runs = [run_at(place, options, settings) for place in options.run_folders]
     if (options.report or options.html) and len(runs) > 1:
         raise ConfigError("--report and --html take only one run; name one")
-    settings = settings_of(options)
     for run in runs:
         run.use_settings(settings)
         if options.report:
@@ -237,12 +236,11 @@ def runs(options: Namespace) -> int:
 def retry(options: Namespace) -> int:
     from imgprep.outcomes.retry import build_retry
     from imgprep.plan.build import Rules
-    from imgprep.ship.run import open_run
 
     settings = settings_of(options)
     options.images = options.images or settings.images
     catalogue = read_export(options.catalogue, options, settings) if options.catalogue else None
-    run = open_run(options.run_folder)
+    run = run_at(options.run_folder, options, settings)
     with open_cluster(settings.cluster) as executor:
         _, again = build_retry(
             run,
@@ -263,11 +261,10 @@ def retry(options: Namespace) -> int:
 
 def undo(options: Namespace) -> int:
     from imgprep.outcomes.undo import build_undo
-    from imgprep.ship.run import open_run
 
     settings = settings_of(options)
     images = options.images or settings.images or []
-    run = open_run(options.run_folder)
+    run = run_at(options.run_folder, options, settings)
     built = build_undo(run, images, options.out, later=options.later, confirm=options.confirm)
     show(built.plan.summary(), options.format)
     if built.loss.images:

@@ -305,6 +305,23 @@ def _in_parts(options: Namespace) -> bool:
     return options.parts is not None
 
 
+#: Option → what to do in place of it, as parts see neither the images nor the whole export.
+_WHOLE = {
+    "images": (
+        "parts are checked with facts about the images, and no image is copied or repaired. Inspect them once, "
+        "ip.inspect_images(names, images, out='facts.parquet'), build with --facts facts.parquet, and name the images "
+        "when sending a part: imgprep upload PART --images DIR. Images that need repair: ip.prepare_images makes the "
+        "copies, and the facts must then be those of the copies"
+    ),
+    "near_names": "parts do not look for files: correct the names in the export, or use a column map",
+    "keep_refused": "it compares predictions with outcomes, for which a part of the export is enough (--where)",
+    "last": (
+        "the last export is not compared. A collapse still shows: many excluded rows and many deletions must be "
+        "confirmed for all parts together; `imgprep compare` compares two exports that fit in memory"
+    ),
+}
+
+
 def _build_parts(options: Namespace) -> int:
     from imgprep.look.rules.book import tally_rules
     from imgprep.plan.build import Rules
@@ -313,10 +330,9 @@ def _build_parts(options: Namespace) -> int:
 
     settings = settings_of(options)
     reading = {name: getattr(options, name) or value for name, value in settings.reading.items()}
-    whole = {"--images": options.images, "--keep-refused": options.keep_refused, "--near-names": options.near_names}
-    whole |= {"--last": options.last}
-    if given := [name for name, value in whole.items() if value]:
-        raise ConfigError(f"{given[0]}: needs the whole export, so it does not go with --parts; leave one of them out")
+    for name, remedy in _WHOLE.items():
+        if getattr(options, name):
+            raise ConfigError(f"--{name.replace('_', '-')}: does not go with --parts; {remedy}")
     built = build_parts(
         options.catalogue,
         options.out,
@@ -336,8 +352,8 @@ def _build_parts(options: Namespace) -> int:
     if (note := left_note(built.left)) is not None:
         print(f"{note}{'' if options.delete_missing else '; --delete-missing deletes them'}", file=sys.stderr)
     content = f"{counted(len(built.folders), 'batch folder')} for {counted(built.rows, 'row')}"
-    images = "upload each with the folder of its images: ip.upload(part, images, settings)"
-    print(escaped(f"{built.folder}: {content}. Images were not copied; {images}"), file=sys.stderr)
+    images = f"Images were not copied. Next, for each part: imgprep upload {built.folders[0]} --images DIR"
+    print(escaped(f"{built.folder}: {content}. {images}"), file=sys.stderr)
     table = tally_rules(built.findings)
     return ExitCode.FINDINGS if (table["severity"] == "error").any() else ExitCode.FINE
 

@@ -18,6 +18,7 @@ def demo(options: Namespace) -> int:
     result = run_demo(options.out, print_step=print, progress=sys.stderr.isatty())
     show(result.sums, options.format)
     print(f"\nreport:     {result.report}\nrun folder: {result.run_folder}")
+    print("Next: open the report in a browser; your own shop: imgprep init my-shop --catalogue EXPORT --images DIR")
     if result.surprises.empty:
         return ExitCode.FINE
     print("\nThese lines did not end as predicted:")

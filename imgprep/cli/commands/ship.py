@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imgprep.cli.inputs import settings_of
+from imgprep.cli.inputs import run_at, settings_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError
 from imgprep.core.executors import open_cluster
@@ -34,7 +34,7 @@ def upload(options: Namespace) -> int:
     with open_cluster(settings.cluster) as executor:
         log = send(
             options.batch,
-            None,
+            options.images,
             settings,
             dry_run=options.dry_run,
             replace=options.replace,
@@ -117,17 +117,17 @@ def submit(options: Namespace) -> int:
 
     settings = settings_of(options)
     runs = options.runs or settings.runs
-    if options.now and options.yes is None and not settings.is_sandbox and not sys.stdin.isatty():
+    if options.now and options.confirm is None and not settings.is_sandbox and not sys.stdin.isatty():
         raise ConfigError(
             f"submit --now: may start a second task on production instance {settings.instance!r}, and there "
-            "is no terminal in which to confirm its name; omit --now to wait instead, or add --yes NAME"
+            "is no terminal in which to confirm its name; omit --now to wait instead, or add --confirm NAME"
         )
     run = start(
         options.batch,
         settings,
         runs=runs,
         wait=options.wait,
-        confirm=options.yes,
+        confirm=options.confirm,
         again=options.again,
         stale_ok=options.stale_ok,
         now=options.now,
@@ -151,11 +151,11 @@ def submit(options: Namespace) -> int:
 def follow(options: Namespace) -> int:
     from imgprep.ship.gallery import reached
     from imgprep.ship.lost_answer import look_for_late
-    from imgprep.ship.run import load_runs, open_run
+    from imgprep.ship.run import load_runs
 
     settings = settings_of(options)
     if options.run_folder:
-        return show_ended([open_run(options.run_folder).follow(settings)], options.format)
+        return show_ended([run_at(options.run_folder, options, settings).follow(settings)], options.format)
     try:
         look_for_late(settings, options.runs or settings.runs)
     except ImgprepError as error:  # follow runs with a task regardless
@@ -191,12 +191,11 @@ def follow(options: Namespace) -> int:
 
 
 def close(options: Namespace) -> int:
-    from imgprep.ship.run import open_run
-
     if options.message is None and options.report is None and not options.ignore_unmatched:
         raise ConfigError("close: give --message TEXT as the console shows it, and --report FILE if there is one")
-    run = open_run(options.run_folder)
-    run.use_settings(settings_of(options))
+    settings = settings_of(options)
+    run = run_at(options.run_folder, options, settings)
+    run.use_settings(settings)
     run.close(
         message=options.message,
         report=options.report,

@@ -14,6 +14,12 @@ from imgprep.draw.store import EDGES, Entry
 #: Number of answers remembered, so that a repeated save is stored only once.
 ANSWERS_KEPT = 2000
 
+#: Reasons for refusing a save.
+SETTLED = "{name}: the conflict has been settled or changed in the meantime; look at it again"
+NOT_READ = "{name}: cannot be read, so no region can be saved for it"
+OTHER_SIZE = "{name}: the box was drawn on {drawn} px, but the image has {size}"
+CHANGED = "{name}: the file changed while the box was being drawn; look at it again"
+
 
 class Saver:
     """The only object in a widget that saves decisions; called from one thread."""
@@ -72,9 +78,7 @@ class Saver:
             now = self._store.entry(item.pic_name, item.product_id, exact=True)
             sides = {side["rev"] for side in item.conflict}
             if not isinstance(chosen, int) or now is None or now.revision != content["rev"] or chosen not in sides:
-                raise RegionError(
-                    f"{item.pic_name}: the conflict has been settled or changed in the meantime; look at it again"
-                )
+                raise RegionError(SETTLED.format(name=item.pic_name))
             return self._store.decide(item.pic_name, item.product_id, revision=chosen)
 
     def _how(self, number: int, region: Region | None, before: Entry | None, content: dict[str, Any]) -> str:
@@ -115,12 +119,12 @@ def _region(content: dict[str, Any]) -> Region | None:
 def _require_same_file(pic_name: str, content: dict[str, Any], file: FileState | None) -> None:
     """Raise unless the box was drawn on the current version of the file."""
     if file is None:
-        raise RegionError(f"{pic_name}: cannot be read, so no region can be saved for it")
+        raise RegionError(NOT_READ.format(name=pic_name))
     size = content.get("size")
     if not isinstance(size, list) or tuple(size) != file.size:
-        raise RegionError(f"{pic_name}: the box was drawn on {size} px, but the image has {list(file.size)}")
+        raise RegionError(OTHER_SIZE.format(name=pic_name, drawn=size, size=list(file.size)))
     if content.get("digest") != file.digest:
-        raise RegionError(f"{pic_name}: the file changed while the box was being drawn; look at it again")
+        raise RegionError(CHANGED.format(name=pic_name))
 
 
 def _is_same(before: Entry, region: Region | None, state: Any, content: dict[str, Any]) -> bool:

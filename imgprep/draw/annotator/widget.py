@@ -44,6 +44,9 @@ SAVES = ("save", "decide")
 PAGE = 40
 #: Number of previews that one message may request.
 AT_ONCE = 12
+#: Reasons for refusing a message.
+NO_MATCH = "{text}: no product or image matches; check the spelling"
+CLOSED = "the widget was closed in Python"
 
 Content = dict[str, Any]
 Handler = Callable[[Content], None]
@@ -219,7 +222,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         try:
             future: Future[None] = thread.submit(self._run, handler, content)
         except RuntimeError:  # closed in the meantime
-            self._refuse(content, "the widget was closed in Python")
+            self._refuse(content, CLOSED)
         else:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -236,13 +239,13 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
 
     def _refuse(self, content: Content, why: str) -> None:
         if content["type"] not in SAVES:
-            self._answer(type="trouble", view=content.get("view"), why=why)
+            self._answer(type="trouble", view=content.get("view"), why=self._t.kept(why))
             return
         try:
             about = self._number(content)
         except ImgprepError:
             about = None
-        self._answer(type="refused", key=content.get("key"), id=content.get("id"), why=why, about=about)
+        self._answer(type="refused", key=content.get("key"), id=content.get("id"), why=self._t.kept(why), about=about)
 
     def _answer(self, *, about: int | None = None, buffers: Any = None, **content: Any) -> None:
         """Send a message to all displays, with the current state of the item that it is about."""
@@ -308,7 +311,7 @@ class RegionAnnotator(LeavesPicture, anywidget.AnyWidget):
         if content.get("find"):
             target = find(queue.items, str(content["find"]))
             if target is None:
-                raise RegionError(f"{str(content['find'])[:60]!r}: no product or image matches; check the spelling")
+                raise RegionError(NO_MATCH.format(text=repr(str(content["find"])[:60])))
             if target not in numbers:  # a search ignores the filter
                 show = "all"
                 numbers = queue.arrange(view, show=show, order=order)

@@ -38,6 +38,16 @@ def test_runs_may_lie_elsewhere(runs, tmp_path, monkeypatch, capsys):
     assert "in gallery" in capsys.readouterr().out
 
 
+def test_a_run_is_named_by_its_folder_or_by_its_name_in_the_folder_of_runs(runs, tmp_path, capsys):
+    for words in (["20261102"], [str(runs / "20261102")]):
+        assert main(["report", *words, "--format", "json"]) == 1
+        assert [row["run"] for row in json.loads(capsys.readouterr().out)] == ["20261102"]
+    runs.rename(tmp_path / "runs")
+    assert main(["report", "20261102"]) == 2
+    assert "20261102: is not a run folder" in capsys.readouterr().err
+    assert main(["report", "20261102", "--runs", "runs"]) == 1
+
+
 def test_a_month_is_summed_up_table_by_table_and_as_a_page(runs, tmp_path, capsys):
     assert main(["review", "--month", "2026-11", "--format", "json", "--html", "month.html"]) == 0
     printed = capsys.readouterr()

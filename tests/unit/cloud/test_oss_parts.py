@@ -23,10 +23,10 @@ from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.clock import SystemClock
 from imgprep.core.credentials import Credentials, StaticCredentials
 from imgprep.core.errors import ConfigError, ReportError
+from imgprep.core.lock import only_one
 from imgprep.core.settings import Settings
 from imgprep.ship import upload_workers as crew
 from imgprep.ship.download import save_link
-from imgprep.ship.lock import only_one
 from imgprep.ship.panel import check_confirmed, confirm_production
 from imgprep.ship.task_status import ALL_IMPORTED, SOME_FAILED, Meaning, meaning
 from imgprep.ship.upload_plan import decide, wanted_items

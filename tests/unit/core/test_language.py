@@ -16,8 +16,9 @@ from imgprep.core.fields import CATEGORIES, FIELD_NAMES, FIELDS, SEARCH_CATEGORY
 from imgprep.core.findings import Severity
 from imgprep.core.language import display_language, texts
 from imgprep.core.settings import LANGUAGES, Settings
-from imgprep.draw.annotator import still
-from imgprep.draw.store import HOWS
+from imgprep.draw.annotator import saving, still
+from imgprep.draw.annotator.widget import CLOSED, NO_MATCH
+from imgprep.draw.store import ELSEWHERE, HOWS, OUTSIDE
 from imgprep.images.found import NO_FILE
 from imgprep.images.thumbnails import EMPTY
 from imgprep.load import mapping_panel
@@ -26,14 +27,15 @@ from imgprep.look.findings_panel import _GROUPS
 from imgprep.look.rules.book import _SUBJECTS, RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
-from imgprep.outcomes import review
+from imgprep.outcomes import retry, review
 from imgprep.outcomes.asking import SANDBOX_NOTE
 from imgprep.outcomes.cause_explorer import _FILTERS, _NAMES, _TO_CHECK, END_UNKNOWN
 from imgprep.outcomes.findability import REMEDIES
 from imgprep.outcomes.reconcile import OVERLAP
+from imgprep.plan import preview
 from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
 from imgprep.ship.report.match import Outcome
-from imgprep.ship.task_status import State
+from imgprep.ship.task_status import LOST, NOTES, OVERDUE, STRANGE, State, note_of
 from imgprep.shop import _TEMPLATE
 from imgprep.show import report_page, tables
 from imgprep.show.charts import findability, images, outcomes, plans, regions
@@ -43,6 +45,8 @@ from imgprep.show.tables import table_html
 from imgprep.show.template import _environment
 
 PACKAGE = Path(imgprep.__file__).parent
+KEPT = (*NOTES.values(), OVERDUE, STRANGE, LOST, OUTSIDE, ELSEWHERE, NO_MATCH, CLOSED)
+KEPT += (saving.SETTLED, saving.NOT_READ, saving.OTHER_SIZE, saving.CHANGED)
 DICTIONARY = Path(__file__).parents[3] / "docs" / "data.md"
 TABLE = PACKAGE / "core" / "zh.toml"
 
@@ -125,7 +129,8 @@ def texts_in_tables():
     yield from (*still._STATES.values(), *HOWS, *(field.meaning for field in FIELDS), SEARCH_CATEGORY)
     yield from (mapping_panel._UNUSED, mapping_panel._KEPT, mapping_panel._CLEARED, mapping_panel._BY_SERVICE[0])
     yield from (mapping_panel._NO_PROJECT, mapping_panel._NO_IMAGES, "the category's own name")
-    yield from (*headings(), *texts_of_charts())
+    yield from (*headings(), *texts_of_charts(), *KEPT, *retry._WHY.values())
+    yield from (f"{{count}} {unit}" for unit in preview._UNITS)
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
 
 
@@ -194,6 +199,17 @@ def test_the_project_opened_last_decides_and_panels_keep_their_language(tmp_path
     assert "条发现中的" in panel._repr_mimebundle_()["text/html"]
     imgprep.open_project(tmp_path / "en", language="zh")
     assert display_language(tmp_path / "en") == "zh"
+
+
+def test_results_in_words_and_notes_of_runs_are_in_the_language(demo_runs, monkeypatch):
+    monkeypatch.setenv("IMGPREP_LANGUAGE", "zh")
+    t, run = texts("zh"), demo_runs[0]
+    sentences = [run.sentence, imgprep.Runs(demo_runs).sentence, run.retry().sentence, imgprep.reconcile(run).sentence]
+    assert [text for text in sentences if re.search("[a-z]", text.replace("demo", ""))] == []
+    for note in (note_of(State.FAILED, "FAIL"), note_of(State.CANCELLED, "STOPPED"), note_of(State.UNKNOWN, "HM")):
+        assert t.kept(note).startswith("任务") and texts().kept(note) == note
+    assert "STOPPED" in t.kept(note_of(State.CANCELLED, "STOPPED"))
+    assert t.kept("not one of the notes") == "not one of the notes"
 
 
 def test_an_unknown_language_is_refused_and_named_where_it_is_set(tmp_path):

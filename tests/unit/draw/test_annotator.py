@@ -363,6 +363,10 @@ def test_the_annotator_has_the_language_of_its_project_and_english_sends_no_text
     for text in ("2 张图片，已完成 0 张", "没有建议", "这是面板的图片"):
         assert text in html
     assert chinese._images.problem(1, OSError("broken")) == "图片无法显示：broken。"
+    chinese.sent = []
+    chinese.send = lambda content, buffers=None: chinese.sent.append((content, buffers))
+    (answer,) = deliver(chinese, **proposal(chinese, digest="0" * 32))
+    assert answer["why"] == "0.png：画框期间文件有变化；请再看一次"
     chinese.close()
     english = RegionAnnotator(["0.png"], home, home / "regions.db", suggest=False, language="en")
     assert english.texts == {}

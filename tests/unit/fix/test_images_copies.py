@@ -389,7 +389,7 @@ def test_an_interrupted_run_continues_and_gives_the_same_result(after, shop, tmp
         patch.setattr("tqdm.auto.tqdm", Stops(after))
         prepare_images(facts, root, tmp_path / "out", progress=False)
     begun = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("[!.]*")}
-    assert not list((tmp_path / "out").glob(".imgprep-drafts*"))
+    assert not list((tmp_path / "out").glob(".imgprep-draft*"))
     pd.testing.assert_frame_equal(prepared(root, tmp_path / "out"), whole)
     assert list_names(tmp_path / "out") == list_names(tmp_path / "whole")
     assert begun == {file: file.stat().st_mtime_ns for file in begun}, "finished copies were made again"
@@ -423,7 +423,7 @@ def test_a_run_that_was_killed_leaves_no_half_copy(shop, tmp_path):
     for file in out.glob("[!.]*"):
         with Image.open(file) as image:
             image.load()
-    for drafts in out.glob(".imgprep-drafts*"):
+    for drafts in out.glob(".imgprep-draft*"):
         os.utime(drafts, (0, 0))  # long ago
     log = prepared(root, out)
     assert set(log["action"]) == {"converted"} and len(list_names(out)) == 24

@@ -298,7 +298,15 @@ def test_records_that_a_key_would_merge_are_errors_and_no_others(tmp_path, text,
     sent = set(plan_batch(catalogue.assign(CustomContent="k:v")).batch["PicName"])
     assert "c.jpg" in sent and not sent & {"a.jpg", "b.jpg"}
     key = catalogue.attrs["preset"]["columns"]["ProductId"]
+    assert found["fix"].iloc[0].endswith(f'ProductId = "{key}"')
     assert not len(findings_of(load(tmp_path, text, columns={"ProductId": key}), "product-key-shared"))
+
+
+def test_a_name_of_any_length_leaves_the_message_readable(tmp_path):
+    found = findings_of(
+        load(tmp_path, f"sku,title,image\nA,{'long ' * 900},a.jpg\nA,Bag,b.jpg\n"), "product-key-shared"
+    )
+    assert len(found) == 2 and found["message"].str.len().max() < 250
 
 
 def test_a_product_id_that_the_map_names_is_not_doubted(tmp_path):

@@ -55,6 +55,17 @@ def test_a_stop_for_much_that_would_be_deleted_leaves_the_earlier_batch_as_it_wa
     assert built.plan.batch["OperationType"].tolist().count("DELETE") == 2
 
 
+def test_a_second_build_into_the_folder_of_a_running_one_is_refused(tmp_path, photos, monkeypatch):
+    def meanwhile(*args, **options):
+        return build_batch(shop("2"), photos, tmp_path / "batch", progress=False)
+
+    monkeypatch.setattr("imgprep.plan.build.inspect_images", meanwhile)
+    with pytest.raises(ConfigError, match="another imgprep is already running it"):
+        build_batch(shop("1"), photos, tmp_path / "batch", progress=False)
+    monkeypatch.undo()
+    assert len(meanwhile().plan.batch) == 1
+
+
 def test_a_copy_under_another_name_is_no_loss_that_stops(tmp_path, photos):
     first = build_batch(shop("1", "3"), photos, tmp_path / "batch", progress=False)
     assert first.prepared["new_name"].tolist() != first.prepared["PicName"].tolist()

@@ -1,4 +1,4 @@
-"""Locks between processes: one upload per bucket folder and machine, one submit per gallery and runs folder."""
+"""Locks between processes: one build per folder, one upload per bucket folder, one submit per gallery."""
 
 from __future__ import annotations
 
