@@ -16,6 +16,9 @@ from pathlib import Path
 
 from imgprep.demo.shop import CACHE_VARIABLE, cache_folder
 
+#: Milliseconds for one of ten attempts: a question may open over what is to be clicked.
+TRY = 10_000
+
 
 class Jupyter:
     """A server with its own folder and token."""
@@ -97,7 +100,7 @@ def run_first_cell(page) -> None:  # type: ignore[no-untyped-def]
     """Run the first cell of the notebook that is open."""
 
     def run() -> None:
-        page.locator(".jp-Cell .cm-content").first.click()
+        page.locator(".jp-Cell .cm-content").first.click(timeout=TRY)
         page.keyboard.press("Shift+Enter")
 
     _until_taken(page, run)
@@ -107,8 +110,8 @@ def run_all_cells(page) -> None:  # type: ignore[no-untyped-def]
     """Run the notebook that is open, from its menu."""
 
     def run() -> None:
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.get_by_role("menuitem", name="Run", exact=True).click(timeout=TRY)
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click(timeout=TRY)
 
     _until_taken(page, run)
 
@@ -120,8 +123,8 @@ def _until_taken(page, run: Callable[[], None]) -> None:  # type: ignore[no-unty
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for()
     prompt = page.locator(".jp-Cell .jp-InputPrompt").first
     for _ in range(10):
-        run()
         try:
+            run()
             page.wait_for_function("p => p.textContent.trim() !== '[ ]:'", arg=prompt.element_handle(), timeout=3000)
         except TimeoutError:
             page.keyboard.press("Escape")

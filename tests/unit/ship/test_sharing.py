@@ -26,7 +26,7 @@ SHOP = Settings(instance="shop", region="cn-shanghai", bucket="b", path="/p")
 def _hold(folder, ready, done):
     with gallery_lock(SHOP, folder):
         ready.set()
-        done.wait(30)
+        done.wait(120)
 
 
 def test_the_lock_lies_beside_the_runs_and_names_its_holder(tmp_path):
@@ -35,7 +35,7 @@ def test_the_lock_lies_beside_the_runs_and_names_its_holder(tmp_path):
     other = context.Process(target=_hold, args=(tmp_path, ready, done))
     other.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(120)
         with pytest.raises(
             ConfigError, match=rf"submit to shop in cn-shanghai.*{lock.who()}, process {other.pid}, since"
         ):
