@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice, product
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,7 +17,7 @@ from imgprep.core.fields import BY_NAME, FIELD_NAMES, FIELDS
 from imgprep.core.processes import ahead
 from imgprep.core.text import counted, nearest
 from imgprep.meta.rules import content_findings, quoted, record
-from imgprep.meta.writing import written
+from imgprep.meta.writing import Style, written
 
 #: Fields of the service's old row format. Source: api (the first version of AddImage used these names).
 LEGACY = frozenset({"operator", "item_id", "cat_id", "int_attr", "str_attr", "cust_content", "pic_list", "pic_map"})
@@ -179,6 +180,8 @@ SCHEMA: dict[str, pl.DataType] = {
 }
 #: Bytes read at a time; besides the result, memory use is constant because each block reuses it.
 BLOCK_BYTES = 4 * 2**20
+#: Number of lines of a block from which its spelling is inferred.
+_HEAD_LINES = 8
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff", b"{\x00", b"\x00{", b"\x00\x00\x00{")
@@ -188,21 +191,14 @@ _TEXT = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|
 _VALUES = {"string": _TEXT, "integer": r"-?(?:0|[1-9][0-9]{0,17})", "boolean": "(?:true|false)"}
 
 
-def _canonical() -> str:
-    # A matching line is valid JSON with each field at most once, in its type, so the fast reader is safe.
-    first, *others = FIELDS
-    rest = "".join(f'(?:, ?"{item.name}": ?{_VALUES[item.kind]})?' for item in others)
-    return rf'\A\{{"{first.name}": ?"(?:ADD|DELETE)"{rest}\}}\r?\n?\z'
-
-
 def _any_order() -> str:
-    # The same, in any order and spacing; repeated fields are found afterwards by counting keys.
+    # A matching line is valid JSON with fields of the right types, in any order and spacing: the fast reader is safe;
+    # repeated fields are found afterwards by counting keys.
     pair = "|".join(rf'"{item.name}"[ \t]*:[ \t]*{_VALUES[item.kind]}' for item in FIELDS)
     pair = rf"[ \t]*(?:{pair})[ \t]*"
     return rf"\A[ \t]*\{{{pair}(?:,{pair})*\}}[ \t]*\r?\n?\z"
 
 
-_CANONICAL = _canonical()
 _ANY_ORDER = _any_order()
 # Inside a string, every quote is escaped with a backslash, so this matches only keys.
 _KEY = r'[{,][ \t]*"[A-Za-z]+"[ \t]*:'
@@ -230,7 +226,8 @@ def parse(source: BinaryIO | bytes) -> tuple[pl.DataFrame, list[dict[str, Any]]]
     if start.startswith(_BOM):
         state.problems.append(record("meta-bom", "the file starts with a byte order mark", line=1))
         start = start[len(_BOM) :]
-    for block, frame in ahead(_attempt, _blocks(file, start)):
+    seen: set[str] = set()
+    for block, frame in ahead(lambda block: (block, _as_written(block, seen)), _blocks(file, start)):
         _read(block, frame, state)
     if state.carriages:
         more = f" (and {counted(state.carriages - 1, 'more line')})" if state.carriages > 1 else ""
@@ -244,7 +241,9 @@ def parse(source: BinaryIO | bytes) -> tuple[pl.DataFrame, list[dict[str, Any]]]
 
 
 def _frame(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(frames, rechunk=True) if frames else pl.DataFrame(schema={"line": pl.Int64(), **SCHEMA})
+    frame = pl.concat([pl.DataFrame(schema={"line": pl.Int64()}), *frames], how="diagonal")
+    lacking = [pl.lit(None, kind).alias(name) for name, kind in SCHEMA.items() if name not in frame.columns]
+    return frame.with_columns(lacking).select("line", *SCHEMA)
 
 
 def _blocks(file: BinaryIO, start: bytes) -> Iterator[bytes]:
@@ -258,29 +257,23 @@ def _read(block: bytes, frame: pl.DataFrame | None, state: _Reading) -> None:
     before = state.lines
     if frame is not None:
         state.lines += frame.height
-        state.frames.append(frame.select(_numbers(before, state.lines), *SCHEMA))
+        state.frames.append(frame.with_columns(_numbers(before, state.lines)))
         return
     lines = _split(block)
     state.lines += len(lines)
     _count_carriages(lines, block, before, state)
     texts = _texts(lines)
-    plain = _matching(texts, _CANONICAL)
     numbers = _numbers(before, state.lines)
-    fast = _parsed(block if plain.all() else b"".join(lines.filter(plain)), plain)
-    fast = fast.with_columns(numbers.filter(plain)).select("line", *SCHEMA)
-    if fast.height == len(lines):
-        state.frames.append(fast)
-        return
-    loose = ~plain & _matching(texts, _ANY_ORDER)
+    loose = _matching(texts, _ANY_ORDER)
     found = _parsed(block if loose.all() else b"".join(lines.filter(loose)), loose)
     found = found.with_columns(numbers.filter(loose)).filter(_has_each_once(found, texts.filter(loose)))
     found = found.select("line", *SCHEMA)
     if found.height == len(lines):
         state.frames.append(found)
         return
-    left = ~(plain | numbers.is_in(found["line"].implode()))
+    left = ~numbers.is_in(found["line"].implode())
     slow = _slow(lines.filter(left), numbers.filter(left), state)
-    state.frames.append(pl.concat([fast, found, slow]).sort("line"))
+    state.frames.append(pl.concat([found, slow]).sort("line"))
 
 
 def _has_each_once(found: pl.DataFrame, texts: pl.Series) -> pl.Series:
@@ -297,21 +290,44 @@ def _has_each_once(found: pl.DataFrame, texts: pl.Series) -> pl.Series:
     return once.scatter(rest.arg_true(), given.filter(rest) == keys) if rest.any() else once
 
 
-def _attempt(block: bytes) -> tuple[bytes, pl.DataFrame | None]:
-    return block, _as_written(block)
-
-
-def _as_written(block: bytes) -> pl.DataFrame | None:
+def _as_written(block: bytes, seen: set[str]) -> pl.DataFrame | None:
     """Return a block's lines if rewriting them yields the same bytes, which proves them valid and read correctly."""
-    first = block[: block.find(b"\n") + 1]  # enough to recognise most files that imgprep did not write
     try:
-        for piece in (first, block):
-            frame = pl.read_ndjson(piece, schema=SCHEMA)
-            if bytes(written(frame)) != piece:
-                return None
-    except pl.exceptions.PolarsError:
-        return None
-    return frame
+        style = _style(block, seen)
+        while style is not None:
+            # Fields that no block has had so far take time too, so they are looked for only if something is missing.
+            names = [name for name in FIELD_NAMES if name in seen]
+            frame = pl.read_ndjson(block, schema={name: SCHEMA[name] for name in names})
+            # The reader accepts no character in a string that must be escaped, so without backslashes there is none.
+            made = pa.py_buffer(written(frame, style, escapes=b"\\" in block))
+            if made.equals(pa.py_buffer(block)):
+                return frame
+            if len(names) == len(FIELD_NAMES):
+                break
+            seen.update(FIELD_NAMES)
+    except (ValueError, TypeError, LookupError, RecursionError, pl.exceptions.PolarsError):
+        pass  # a line is invalid, or has an unknown field
+    return None
+
+
+def _style(block: bytes, seen: set[str]) -> Style | None:
+    """Return how a block is spelled, judging by its first lines, and add their fields to those `seen`."""
+    lines = list(islice(io.BytesIO(block), _HEAD_LINES))
+    items = [json.loads(line) for line in lines]
+    seen.update(*items)
+    order = list(FIELD_NAMES)
+    if any(list(item) != [name for name in FIELD_NAMES if name in item] for item in items):
+        order = []
+        for names in (*items, FIELD_NAMES):
+            at = 0
+            for name in names:
+                if name not in order:
+                    order.insert(at, name)
+                at = order.index(name) + 1
+    for colon, comma in product((": ", ":"), (",", ", ")):
+        if json.dumps(items[0], ensure_ascii=False, separators=(comma, colon)) == lines[0].decode().rstrip("\n"):
+            return Style(tuple(map(BY_NAME.__getitem__, order)), colon, comma)
+    return None
 
 
 def _numbers(before: int, last: int) -> pl.Series:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from imgprep.core.fields import FIELDS
+from imgprep.core.fields import FIELDS, Field
 from imgprep.core.processes import ahead
 
 #: Lines per block: small enough for the next block to reuse their memory.
@@ -30,22 +31,36 @@ def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
     yield from ahead(written, (lines.slice(start, BLOCK_LINES) for start in range(0, lines.height, BLOCK_LINES)))
 
 
-def written(lines: pl.DataFrame) -> memoryview:
-    """Return the text of one block of lines; see `blocks`."""
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How the objects of a file are spelled: the order of their fields, and what separates keys, values and pairs."""
+
+    order: tuple[Field, ...] = FIELDS
+    colon: str = ": "
+    comma: str = ","
+
+
+_OWN = Style()
+
+
+def written(lines: pl.DataFrame, style: Style = _OWN, *, escapes: bool = True) -> memoryview:
+    """Return the text of one block of lines, without `escapes` as if no character needed one; see `blocks`."""
     lines = lines.rechunk()  # `pl.format` panics on an empty chunk
-    special = _special(lines)
+    special = _special(lines) if escapes else ()
+    nulls = {field.name: lines[field.name].null_count() for field in style.order if field.name in lines.columns}
+    fields = [field for field in style.order if nulls.get(field.name, lines.height) < lines.height]
+    # The fields before one that each line has bring their comma after them, the others before them.
+    pivot = next((at for at, field in enumerate(fields) if not nulls[field.name]), 0)
     template, parts = "{}", [pl.lit("{")]
-    for field in FIELDS:
-        nulls = lines[field.name].null_count()
-        if nulls == lines.height:
-            continue
+    for at, field in enumerate(fields):
         column = pl.col(field.name)
         if field.name in special:
             escaped = column.str.replace_many(list(_ESCAPED), list(_ESCAPED.values()))
             column = pl.when(column.str.contains_any(list(_ESCAPED))).then(escaped).otherwise(column)
-        piece = f'"{field.name}": "{{}}"' if field.kind == "string" else f'"{field.name}": {{}}'
-        piece = piece if template == "{}" else f",{piece}"
-        if nulls:
+        before, after = style.comma * (at > pivot), style.comma * (at < pivot)
+        value = '"{}"' if field.kind == "string" else "{}"
+        piece = f'{before}"{field.name}"{style.colon}{value}{after}'
+        if nulls[field.name]:
             # `pl.format` turns a null into null, later made empty: an absent field leaves nothing, not even a comma.
             template, column = template + "{}", pl.format(piece, column).fill_null("")
         else:
@@ -57,7 +72,7 @@ def written(lines: pl.DataFrame) -> memoryview:
 
 def _special(lines: pl.DataFrame) -> set[str]:
     """Return the string columns with something to escape; nearly always none, so that nothing is rewritten."""
-    texts = [field.name for field in FIELDS if field.kind == "string" and lines[field.name].null_count() < lines.height]
+    texts = [name for name, kind in lines.schema.items() if kind == pl.String and lines[name].null_count() < len(lines)]
     suspects = [name for name in texts if _suspect(lines[name])]
     if not suspects:
         return set()

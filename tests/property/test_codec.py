@@ -92,13 +92,49 @@ PAIRS = st.sampled_from(
 )
 
 
-@given(st.lists(st.lists(PAIRS, min_size=1, max_size=6), min_size=1, max_size=4))
-def test_fields_in_any_order_are_read_as_line_by_line(lines):
-    text = "".join(f"{{{','.join(pairs)}}}\n" for pairs in lines)
+def read_both_ways(text):
+    """What is read, and what is read line by line."""
     fast = loads_meta(text, strict=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_CANONICAL", "^never$")
+        patch.setattr(reading, "_as_written", lambda *_: None)
         patch.setattr(reading, "_ANY_ORDER", "^never$")
-        careful = loads_meta(text, strict=False)
-    for found, expected in zip(fast, careful, strict=True):
+        return zip(fast, loads_meta(text, strict=False), strict=True)
+
+
+@given(st.lists(st.lists(PAIRS, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_fields_in_any_order_are_read_as_line_by_line(lines):
+    for found, expected in read_both_ways("".join(f"{{{','.join(pairs)}}}\n" for pairs in lines)):
         pd.testing.assert_frame_equal(found, expected)
+
+
+# What may be wrong with one line of a file that is otherwise regular.
+FAULTS = [('"PicName"', '"Picname"'), ('"PicName"', '"ProductId"'), ('": ', '":'), ('":', '" :'), ("}", ' ,"Crop":1}')]
+FAULTS += [
+    ("{", "{{"),
+    ("}", "}}"),
+    ("}", ""),
+    ("\n", "\r\n"),
+    ("\n", "\n\n"),
+    ("\n", ""),
+    ('"ADD"', "null"),
+    ("0", "0.0"),
+]
+
+
+@given(
+    st.lists(line, min_size=1, max_size=12),
+    st.permutations(FIELDS),
+    st.sampled_from([(",", ": "), (",", ":"), (", ", ": ")]),
+    st.sampled_from(FAULTS),
+    st.data(),
+)
+def test_a_file_of_any_regular_form_is_read_as_line_by_line(lines, order, separators, fault, data):
+    objects = [{field.name: item[field.name] for field in order if field.name in item} for item in lines]
+    texts = [json.dumps(item, ensure_ascii=False, separators=separators) + "\n" for item in objects]
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(texts) - 1))
+        texts[at] = texts[at].replace(*fault, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "BLOCK_BYTES", data.draw(st.sampled_from([100, 1000])))
+        for found, expected in read_both_ways("".join(texts)):
+            pd.testing.assert_frame_equal(found, expected)
