@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -310,10 +312,9 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
 
 
 def _page(bucket: Any, prefix: str, marker: str) -> tuple[list[tuple[str, Stored]], str | None]:
-    """Return a page of a listing, and the marker of the next; oss2 takes almost twice as long to parse it."""
+    """Return a page of a listing, and the marker of the next; oss2 takes several times as long to parse it."""
     asked = {"prefix": prefix, "delimiter": "", "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
-    # As oss2 parses it: expat opens no external entity, and OSS is asked over a signed connection.
-    root = ElementTree.fromstring(bucket._do("GET", bucket.bucket_name, "", params=asked).read())  # noqa: S314
+    root, found = _contents(bucket._do("GET", bucket.bucket_name, "", params=asked).read())
     is_quoted = root.findtext("EncodingType") == "url"
     unquoted = lru_cache(PAGE)(unquote)
 
@@ -324,26 +325,54 @@ def _page(bucket: Any, prefix: str, marker: str) -> tuple[list[tuple[str, Stored
 
     try:
         more = {"true": True, "false": False}[root.findtext("IsTruncated") or ""]
-        objects = []
-        for node in root.iterfind("Contents"):
-            texts = {part.tag: part.text or "" for part in node}
-            modified = int(datetime.fromisoformat(texts["LastModified"]).timestamp())
-            stored = Stored(
-                int(texts["Size"]),
-                texts["ETag"].strip('"').lower(),
-                None,
-                modified,
-                texts.get("Type", "Normal"),
-                texts.get("StorageClass", "Standard"),
-                'ongoing-request="false"' in texts.get("RestoreInfo", ""),
-            )
-            objects.append((name(texts["Key"]), stored))
-        following = root.find("NextMarker") if more else None
     except KeyError as error:
         raise ValueError(f"a listing without a valid {error}") from error
+    objects = []
+    for key, changed, etag, kind, size, storage, restore in found:
+        modified = int(datetime.fromisoformat(changed).timestamp())
+        restored = 'ongoing-request="false"' in restore
+        objects.append((
+            name(key), Stored(int(size), etag.strip('"').lower(), None, modified, kind, storage, restored)
+        ))  # fmt: skip
+    following = root.find("NextMarker") if more else None
     if more and following is None:
         raise ValueError("a listing that continues without NextMarker")
     return objects, None if following is None else name(following.text or "")
+
+
+_FIELDS = ("Key", "LastModified", "ETag", "Type", "Size", "StorageClass", "RestoreInfo")
+_TEXT = r"[ !-%'-;=?-~]*"
+#: An object in a page of a listing, as OSS writes nearly all of them; the last group is anything else.
+_OBJECT = re.compile(
+    rf"<Contents>\s*<Key>({_TEXT})</Key>\s*<LastModified>({_TEXT})</LastModified>\s*"
+    rf"<ETag>(?:&quot;)?({_TEXT})(?:&quot;)?</ETag>\s*<Type>({_TEXT})</Type>\s*<Size>({_TEXT})</Size>\s*"
+    rf"<StorageClass>({_TEXT})</StorageClass>\s*(?:<RestoreInfo>({_TEXT})</RestoreInfo>\s*)?"
+    rf"(?:<Owner>\s*<ID>{_TEXT}</ID>\s*<DisplayName>{_TEXT}</DisplayName>\s*</Owner>\s*)?</Contents>\s*|(.+)",
+    re.DOTALL,
+)
+
+
+def _contents(page: bytes) -> tuple[ElementTree.Element, list[tuple[str, ...]]]:
+    """Return the root of a page, and the `_FIELDS` of each object in it."""
+    # expat opens no external entity, and OSS is asked over a signed connection.
+    start, end = page.find(b"<Contents>"), page.rfind(b"</Contents>") + len(b"</Contents>")
+    if 0 <= start < end and page.isascii():
+        # A pattern takes a fifth of the parser's time. The parser reads what is around the objects and so proves where
+        # they stand; it also reads objects of any other form.
+        with contextlib.suppress(ElementTree.ParseError):
+            around = ElementTree.fromstring(page[:start] + b"<Objects/>" + page[end:])  # noqa: S314
+            found = _OBJECT.findall(page[start:end].decode())
+            if around.find("Objects") is not None and around.find("Contents") is None and not found[-1][-1]:
+                return around, [fields[:-1] for fields in found]
+    root, objects = ElementTree.fromstring(page), []  # noqa: S314
+    for node in root.iterfind("Contents"):
+        texts = {"Type": "Normal", "StorageClass": "Standard", "RestoreInfo": ""}
+        texts |= {part.tag: part.text or "" for part in node}
+        try:
+            objects.append(tuple(texts[tag] for tag in _FIELDS))
+        except KeyError as error:
+            raise ValueError(f"a listing without a valid {error}") from error
+    return root, objects
 
 
 def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | None:

@@ -6,8 +6,11 @@ import sys
 import tempfile
 import threading
 import time
+from datetime import datetime
+from itertools import product
 from types import SimpleNamespace
 from urllib.parse import quote
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import oss2
@@ -380,3 +383,65 @@ def test_a_listing_without_a_part_is_refused(tag):
     text = re.sub(f"<{tag}>.*?</{tag}>", "", _listing(["a"], quoted=True, more="true"))
     with pytest.raises(ValueError, match=tag if tag != "IsTruncated" else "listing"):
         _page(_Bucket(text), "", "")
+
+
+_PLAIN = _OBJECT.replace("&quot;", '"').format("a/1%20.jpg", "0" * 32, 5)
+_PARTS = [
+    _PLAIN,
+    _PLAIN.replace("><", ">\n<"),
+    _PLAIN.replace("</StorageClass>", '</StorageClass><RestoreInfo>ongoing-request="false"</RestoreInfo>'),
+    _PLAIN.replace("</Contents>", "<Owner><ID>1</ID><DisplayName>me</DisplayName></Owner></Contents>"),
+    _OBJECT.format("a/2&amp;&#51;.jpg", "1" * 32, 6),
+    "<Contents><Size>7</Size><ETag>x</ETag><Key>b</Key><LastModified>2026-11-30T06:07:48.000Z</LastModified></Contents>",
+    "<Contents><Key>b</Key></Contents>",
+    "<Contents/>",
+    f"<!-- {_PLAIN} -->",
+    f"<![CDATA[{_PLAIN}]]>",
+    f"<CommonPrefixes>{_PLAIN}</CommonPrefixes>",
+    _PLAIN.replace("<Key>", "<Key><!-- -->"),
+    _PLAIN.replace("</Contents>", "<Size>8</Size></Contents>"),
+    "<!--",
+    "-->",
+    "<CommonPrefixes>",
+    "</CommonPrefixes>",
+    "&unknown;",
+    "text",
+    "\0",
+    "裙",
+]
+
+
+def test_objects_found_by_a_pattern_are_those_that_a_parser_finds():
+    cases = [*product(_PARTS, repeat=2), *product(_PARTS[-8:], [_PLAIN], _PARTS[-8:])]
+    for parts, end in product(cases, [None, -30]):
+        text = f"<ListBucketResult><IsTruncated>false</IsTruncated>{''.join(parts)}</ListBucketResult>"[:end]
+        assert _result(lambda text: _page(_Bucket(text), "", "")[0], text) == _result(_parsed, text), text
+
+
+def test_a_plain_page_needs_no_parser_for_its_objects(monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        ElementTree, "fromstring", lambda text, parse=ElementTree.fromstring: read.append(text) or parse(text)
+    )
+    plain = "".join(part for part in _PARTS[:4])
+    objects, _ = _page(_Bucket(f"<ListBucketResult><IsTruncated>false</IsTruncated>{plain}</ListBucketResult>"), "", "")
+    assert len(objects) == 4 and len(read) == 1 and len(read[0]) < 120
+
+
+def _parsed(text):
+    found = []
+    for node in ElementTree.fromstring(text.encode()).iterfind("Contents"):
+        texts = {part.tag: part.text or "" for part in node}
+        names = ("Size", "ETag", "LastModified", "Key")
+        size, etag, changed, key = (texts[name] for name in names)
+        modified = int(datetime.fromisoformat(changed).timestamp())
+        stored = Stored(int(size), etag.strip('"'), None, modified, restored="RestoreInfo" in texts)
+        found.append((key, stored))
+    return found
+
+
+def _result(work, text):
+    try:
+        return work(text)
+    except (ElementTree.ParseError, KeyError, ValueError):
+        return "refused"
