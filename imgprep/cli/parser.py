@@ -486,7 +486,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     retry = command(
         "retry", "outcomes", text, has.reading, has.drawn, has.images, has.depth, has.cluster, has.run, has.batch
     )
-    retry.add_argument("--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's rows)")
+    retry.add_argument("--catalogue", type=Path, metavar="EXPORT", help="today's export (default: the run's rows)")
 
     undo = command("undo", "outcomes", "Build the batch that undoes a run.", has.run, has.deleting, has.batch)
     text = "folders and zip archives of the images as sent, or oss://BUCKET/FOLDER (default: the project's)"
