@@ -442,7 +442,7 @@ class Project:
     def practise(self, *, who: str | None = None, file: str | Path = "") -> RegionStore:
         """Return a new practice store with the project's regions or those in `file`, and suggestions.
 
-        The suggestion for each image is recorded as if it had led to the region. The demo shop has regions of its own.
+        The suggestion for each drawn region is recorded as if it had led to it. The demo shop has regions of its own.
         """
         store = RegionStore(Path(tempfile.mkdtemp(dir=self.work)) / "practice.sqlite", who=who)
         fill_practice(store, self.settings, file)
