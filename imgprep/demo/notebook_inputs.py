@@ -56,10 +56,11 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
 
 
 def fill_practice(store: RegionStore, shop: Settings, file: str | Path = "") -> None:
-    """Put regions to practise on into an empty store, and note what became of the suggestion for each image."""
+    """Put regions to practise on into an empty store, and note what became of the suggestion where one was drawn."""
     regions = practice_regions(shop, file)
     store.load(regions)
-    for name in regions.loc[regions["state"] == "region", "PicName"]:
+    # A region that is itself a suggestion says nothing about suggestions.
+    for name in regions.loc[(regions["state"] == "region") & (regions["how"] != "suggested"), "PicName"]:
         try:
             suggested, confidence = suggest_region(name, root=shop.images)
         except ImgprepError:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from images_made import photo
 from runs_made import make_run
 
 import imgprep as ip
@@ -161,6 +162,14 @@ def test_regions_to_practise_on_stay_apart_from_the_projects_own(tmp_path, monke
     boxes = practice.frame().query("state == 'region'")["PicName"]
     assert set(practice.suggestions()["PicName"]) == set(boxes)
     assert set(practice.suggestions()["fate"]) <= {"accepted", "edited", "replaced"}
+
+
+def test_suggestions_are_not_compared_with_themselves(tmp_path):
+    photo(seed=1).save(tmp_path / "a.jpg")
+    (tmp_path / "export.csv").write_text("sku,image\nA,a.jpg\n", encoding="utf-8")
+    init_project(tmp_path / "shop", catalogue=tmp_path / "export.csv", images=tmp_path)
+    practice = open_project(tmp_path / "shop").practise()
+    assert practice.frame()["PicName"].tolist() == ["a.jpg"] and practice.suggestions().empty
 
 
 def test_a_notebook_shows_the_fault_sheet_that_was_written(tmp_path, monkeypatch):
