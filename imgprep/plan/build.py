@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -230,14 +229,16 @@ def build_batch(
     return built
 
 
-def _inspect_copies(names: pd.Series, outbox: Path, executor: Elsewhere, **options: Any) -> pd.DataFrame:
+def _inspect_copies(
+    names: pd.Series, outbox: Path, executor: Elsewhere, *, cache: str | Path | None, progress: bool
+) -> pd.DataFrame:
     """Return the facts of the copies; on this machine, which has them, if a worker does not reach their folder."""
     if executor is not None:
         try:
-            return inspect_images(names, outbox, executor=executor, **options)
+            return inspect_images(names, outbox, executor=executor, cache=cache, progress=progress)
         except ConfigError as error:
             _log.info("copies are inspected on this machine: %s", error)
-    return inspect_images(names, outbox, **options)
+    return inspect_images(names, outbox, cache=cache, progress=progress)
 
 
 def _listed_once(images: str | os.PathLike[str]) -> tuple[str | os.PathLike[str], OssFolder | None]:
