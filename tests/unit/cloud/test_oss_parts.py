@@ -191,7 +191,7 @@ def test_a_lock_without_a_place_of_its_own_leaves_nothing_behind(tmp_path, monke
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
 def test_a_lock_that_its_holder_removes_in_between_is_not_held_by_two(tmp_path, monkeypatch):
     """The file is opened, then removed by the upload that ends, and only then locked."""
-    from imgprep.ship import lock as locks
+    from imgprep.core import lock as locks
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     lock, removed = locks._lock, []
