@@ -468,6 +468,7 @@ class Project:
                 baseline=baseline,
                 regions=regions,
                 target=self.settings.target,
+                cache=self._cache,
                 executor=executor,
                 progress=progress,
             )[0]

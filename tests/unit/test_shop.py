@@ -197,3 +197,12 @@ def test_the_cost_of_a_batch_is_said_by_quota_and_never_by_a_sandboxs_pace(tmp_p
         cost = there.cost(built)
     assert f"{adds} lines to add, 0 to delete: about" in cost and "by the vendor's quota" in cost
     assert "earlier run" not in cost
+
+
+def test_a_plan_opens_no_image_that_has_been_inspected(monkeypatch):
+    shop = ip.open_project()
+    catalogue = shop.load().head(5)
+    shop.inspect(catalogue, progress=False)
+    opened = []
+    monkeypatch.setattr("imgprep.look.inspect.run_tasks", lambda target, tasks, **_: opened.extend(tasks) or iter(()))
+    assert len(shop.plan(catalogue, progress=False).batch) == 5 and not opened
