@@ -153,7 +153,7 @@ def _plot_suggestions(tally: pd.DataFrame, ax: Axes | None) -> Axes:
 
 def _suggestions_answer(seen: pd.DataFrame, t: Texts) -> str:
     if seen.empty:
-        return t("No suggestions yet")
+        return t("No suggestion to compare with a drawn region yet")
     kept, total = seen["accepted"] + seen["edited"], int(seen["suggestions"].sum())
     text = t(
         "{count} of {suggestions} was accepted or edited"

@@ -136,7 +136,7 @@ def test_suggestions_are_counted_by_confidence_and_drawn_as_shares():
     assert max(bar.get_width() for bar in ax.patches) == 100
     empty = tally_suggestions(offered.iloc[:0])
     assert empty["suggestions"].sum() == 0
-    assert plot_regions(empty, "suggestions").get_title() == "No suggestions yet"
+    assert plot_regions(empty, "suggestions").get_title() == "No suggestion to compare with a drawn region yet"
     assert not plot_regions(empty, "suggestions").axison
     with pytest.raises(ConfigError, match="choose one of places, sizes, suggestions"):
         plot_regions(tally, "fates")
