@@ -440,9 +440,9 @@ class Project:
         return detect_swapped_regions(batch, self.inspect(batch, progress=progress))
 
     def practise(self, *, who: str | None = None, file: str | Path = "") -> RegionStore:
-        """Return a new store to practise on, with the project's regions or those in `file`, and suggestions.
+        """Return a new practice store with the project's regions or those in `file`, and suggestions.
 
-        Each suggestion is noted with the fate that the region gives it. For the demo shop, the regions are its own.
+        The suggestion for each drawn region is recorded as if it had led to it. The demo shop has regions of its own.
         """
         store = RegionStore(Path(tempfile.mkdtemp(dir=self.work)) / "practice.sqlite", who=who)
         fill_practice(store, self.settings, file)
@@ -468,6 +468,7 @@ class Project:
                 baseline=baseline,
                 regions=regions,
                 target=self.settings.target,
+                cache=self._cache,
                 executor=executor,
                 progress=progress,
             )[0]

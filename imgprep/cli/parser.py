@@ -128,7 +128,8 @@ _SETTINGS = {
     "oss-endpoint": "address of OSS (default: the region's)",
     "imagesearch-endpoint": "address of Image Search (default: the region's)",
 }
-_IMAGES = "folder or zip archive of the images, or oss://BUCKET/FOLDER (default: the project's)"
+_ROOT = "folder or zip archive of the images, or oss://BUCKET/FOLDER"
+_IMAGES = f"{_ROOT} (default: the project's)"
 #: Days after which `imgprep runs --prune` considers a batch old.
 OLD_DAYS = 90.0
 _NAME = "the instance's name"
@@ -299,7 +300,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
     text = "the export; imgprep.toml then names it, with suggested columns"
     init.add_argument("--catalogue", type=Path, metavar="EXPORT", help=text)
-    init.add_argument("--images", type=root, metavar="DIR", help=_IMAGES)
+    init.add_argument("--images", type=root, metavar="DIR", help=f"{_ROOT}; imgprep.toml then names it")
     lab = command("lab", "plan", "Open JupyterLab on the project's start page, which says which notebook is for what.")
     lab.add_argument("jupyter", nargs="*", metavar="OPTION", help="options of `jupyter lab`, after --")
 
@@ -486,7 +487,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     retry = command(
         "retry", "outcomes", text, has.reading, has.drawn, has.images, has.depth, has.cluster, has.run, has.batch
     )
-    retry.add_argument("--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's rows)")
+    retry.add_argument("--catalogue", type=Path, metavar="EXPORT", help="today's export (default: the run's rows)")
 
     undo = command("undo", "outcomes", "Build the batch that undoes a run.", has.run, has.deleting, has.batch)
     text = "folders and zip archives of the images as sent, or oss://BUCKET/FOLDER (default: the project's)"

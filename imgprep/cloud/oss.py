@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from email.utils import parsedate_to_datetime
+from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
@@ -77,7 +79,7 @@ def open_bucket(
     settings.require("bucket")
     keep_secrets("oss2")  # it logs the text it signs, and errors that quote this text
     bridge = _Bridge(settings.oss_credentials)
-    auth = _SignatureV4(bridge) if settings.region else oss2.ProviderAuth(bridge)
+    auth = _SignatureV4(bridge) if settings.region else _SignatureV1(bridge)
     session = Session(settings.oss_url, connections=connections, read_timeout=read_timeout)
     try:
         bucket = oss2.Bucket(
@@ -174,6 +176,46 @@ class _SignatureV4:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._kept = (wanted, key)
         return key
+
+
+class _SignatureV1:
+    """Signs as ``oss2.ProviderAuth`` does, in half its time: nothing is logged, and a second's date is kept."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        from oss2 import ProviderAuth  # noqa: PLC0415  heavy
+
+        self._bridge = bridge
+        self._signed = ProviderAuth._subresource_key_set
+
+    def auth_version(self) -> str:
+        return "v1"
+
+    def _sign_request(self, request: Any, bucket: str, key: str) -> None:
+        used, headers = self._bridge.get_credentials(), request.headers
+        if token := used.get_security_token():
+            headers["x-oss-security-token"] = token
+        headers["date"] = _http_date(int(time.time()))
+        given = dict(headers.lower_items())
+        query = "&".join(
+            f"{name}={value}" if value else name
+            for name, value in sorted(request.params.items())
+            if name in self._signed
+        )
+        text = "\n".join((
+            request.method,
+            given.get("content-md5", ""),
+            given.get("content-type", ""),
+            given.get("x-oss-date") or given["date"],
+            *(f"{name}:{value}" for name, value in sorted(given.items()) if name.startswith("x-oss-")),
+            (f"/{bucket}/{key}" if bucket else "/") + (f"?{query}" if query else ""),
+        ))  # fmt: skip
+        signature = hmac.digest(used.get_access_key_secret().encode(), text.encode(), "sha1")
+        headers["authorization"] = f"OSS {used.get_access_key_id()}:{base64.b64encode(signature).decode()}"
+
+
+@lru_cache(maxsize=1)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def passing(error: Any) -> bool:
@@ -310,10 +352,9 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
 
 
 def _page(bucket: Any, prefix: str, marker: str) -> tuple[list[tuple[str, Stored]], str | None]:
-    """Return a page of a listing, and the marker of the next; oss2 takes almost twice as long to parse it."""
+    """Return a page of a listing, and the marker of the next; oss2 takes several times as long to parse it."""
     asked = {"prefix": prefix, "delimiter": "", "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
-    # As oss2 parses it: expat opens no external entity, and OSS is asked over a signed connection.
-    root = ElementTree.fromstring(bucket._do("GET", bucket.bucket_name, "", params=asked).read())  # noqa: S314
+    root, found = _contents(bucket._do("GET", bucket.bucket_name, "", params=asked).read())
     is_quoted = root.findtext("EncodingType") == "url"
     unquoted = lru_cache(PAGE)(unquote)
 
@@ -324,26 +365,54 @@ def _page(bucket: Any, prefix: str, marker: str) -> tuple[list[tuple[str, Stored
 
     try:
         more = {"true": True, "false": False}[root.findtext("IsTruncated") or ""]
-        objects = []
-        for node in root.iterfind("Contents"):
-            texts = {part.tag: part.text or "" for part in node}
-            modified = int(datetime.fromisoformat(texts["LastModified"]).timestamp())
-            stored = Stored(
-                int(texts["Size"]),
-                texts["ETag"].strip('"').lower(),
-                None,
-                modified,
-                texts.get("Type", "Normal"),
-                texts.get("StorageClass", "Standard"),
-                'ongoing-request="false"' in texts.get("RestoreInfo", ""),
-            )
-            objects.append((name(texts["Key"]), stored))
-        following = root.find("NextMarker") if more else None
     except KeyError as error:
         raise ValueError(f"a listing without a valid {error}") from error
+    objects = []
+    for key, changed, etag, kind, size, storage, restore in found:
+        modified = int(datetime.fromisoformat(changed).timestamp())
+        restored = 'ongoing-request="false"' in restore
+        objects.append((
+            name(key), Stored(int(size), etag.strip('"').lower(), None, modified, kind, storage, restored)
+        ))  # fmt: skip
+    following = root.find("NextMarker") if more else None
     if more and following is None:
         raise ValueError("a listing that continues without NextMarker")
     return objects, None if following is None else name(following.text or "")
+
+
+_FIELDS = ("Key", "LastModified", "ETag", "Type", "Size", "StorageClass", "RestoreInfo")
+_TEXT = r"[ !-%'-;=?-~]*"
+#: An object in a page of a listing, as OSS writes nearly all of them; the last group is anything else.
+_OBJECT = re.compile(
+    rf"<Contents>\s*<Key>({_TEXT})</Key>\s*<LastModified>({_TEXT})</LastModified>\s*"
+    rf"<ETag>(?:&quot;)?({_TEXT})(?:&quot;)?</ETag>\s*<Type>({_TEXT})</Type>\s*<Size>({_TEXT})</Size>\s*"
+    rf"<StorageClass>({_TEXT})</StorageClass>\s*(?:<RestoreInfo>({_TEXT})</RestoreInfo>\s*)?"
+    rf"(?:<Owner>\s*<ID>{_TEXT}</ID>\s*<DisplayName>{_TEXT}</DisplayName>\s*</Owner>\s*)?</Contents>\s*|(.+)",
+    re.DOTALL,
+)
+
+
+def _contents(page: bytes) -> tuple[ElementTree.Element, list[tuple[str, ...]]]:
+    """Return the root of a page, and the `_FIELDS` of each object in it."""
+    # expat opens no external entity, and OSS is asked over a signed connection.
+    start, end = page.find(b"<Contents>"), page.rfind(b"</Contents>") + len(b"</Contents>")
+    if 0 <= start < end and page.isascii():
+        # A pattern takes a fifth of the parser's time. The parser reads what is around the objects and so proves where
+        # they stand; it also reads objects of any other form.
+        with contextlib.suppress(ElementTree.ParseError):
+            around = ElementTree.fromstring(page[:start] + b"<Objects/>" + page[end:])  # noqa: S314
+            found = _OBJECT.findall(page[start:end].decode())
+            if around.find("Objects") is not None and around.find("Contents") is None and not found[-1][-1]:
+                return around, [fields[:-1] for fields in found]
+    root, objects = ElementTree.fromstring(page), []  # noqa: S314
+    for node in root.iterfind("Contents"):
+        texts = {"Type": "Normal", "StorageClass": "Standard", "RestoreInfo": ""}
+        texts |= {part.tag: part.text or "" for part in node}
+        try:
+            objects.append(tuple(texts[tag] for tag in _FIELDS))
+        except KeyError as error:
+            raise ValueError(f"a listing without a valid {error}") from error
+    return root, objects
 
 
 def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | None:

@@ -39,8 +39,18 @@ _UNKNOWN_THREADS = 32
 _GROWTH_SECONDS = 5.0
 #: Longest single wait for results: once polars is loaded, Ctrl+C does not wake a thread that waits for another.
 _WAIT_SECONDS = 0.5
+#: Longer chunks cost fewer messages, of which each takes Dask some 5 ms of CPU time, but more is lost with a worker.
+_CHUNK_SECONDS = 0.25
+#: How many times as long as asked a chunk of short tasks may become.
+_LONGEST = 8
 #: Longest time for which a cluster may have no worker.
 _WORKER_SECONDS = 60
+#: Statistics for Dask's dashboard, which would wake each process of a local cluster 150 times per second.
+_QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.worker.memory.monitor-interval": "1s",
+}
 
 
 def run_tasks(
@@ -54,9 +64,9 @@ def run_tasks(
 ) -> Iterator[tuple[Task, Any]]:
     """Call `target` ("module:name") on every task; yield (task, result or `LostTask`) as each chunk finishes.
 
-    Without `executor`, processes on this machine do it, with the `options` of `run_in_processes`. On an executor, a
-    worker first calls `ready` on a chunk: it returns what `target` takes, such as the bytes of objects, or raises if
-    the worker cannot do the work.
+    Without `executor`, processes on this machine do it, with the `options` of `run_in_processes`. On an executor,
+    chunks of short tasks grow, and a worker first calls `ready` on a chunk: it returns what `target` takes, such as the
+    bytes of objects, or raises if the worker cannot do the work.
     """
     if executor is None:
         yield from run_in_processes(target, tasks, chunk=chunk, **options)
@@ -64,16 +74,19 @@ def run_tasks(
     remaining = iter(tasks)
     lost: list[Task] = []
     limits = {name: options[name] for name in ("seconds", "memory") if name in options}
-    chunks = _parts(remaining, chunk)
-    for part, results in run_chunks(executor, do_chunk, chunks, target, ready, limits, stop=options.get("stop")):
-        if results is None:
+    size = chunk
+    chunks = _parts(remaining, lambda: size)
+    for part, done in run_chunks(executor, do_chunk, chunks, target, ready, limits, stop=options.get("stop")):
+        if done is None:
             lost += part
         else:
+            results, seconds = done
+            size = min(max(chunk, int(len(part) / max(seconds, 1e-6) * _CHUNK_SECONDS)), chunk * _LONGEST)
             yield from zip(part, results, strict=True)
     given: dict[int, tuple[Task, Any]] = {}
 
     def again() -> Iterator[Any]:
-        for part in _parts(itertools.chain(lost, remaining), chunk):
+        for part in _parts(itertools.chain(lost, remaining), lambda: chunk):
             made = ready(part)
             given.update((id(each), (task, each)) for task, each in zip(part, made, strict=True))
             yield from made
@@ -146,11 +159,12 @@ def do_chunk(
     ready: Callable[[list[Any]], list[Any]],
     limits: dict[str, Any],
     run: str,
-) -> list[Any]:
-    """Do a chunk, in a process that the worker keeps for it."""
+) -> tuple[list[Any], float]:
+    """Do a chunk, in a process that the worker keeps for it; return the results and the seconds that it took."""
+    began = time.monotonic()
     with naming_worker():
         made = ready(tasks)
-    return run_apart(target, made, **limits)
+    return run_apart(target, made, **limits), time.monotonic() - began
 
 
 @contextlib.contextmanager
@@ -163,9 +177,9 @@ def naming_worker() -> Iterator[None]:
         raise ConfigError(f"worker on {socket.gethostname()}: {error}; {remedy}") from None
 
 
-def _parts(tasks: Iterator[Task], size: int) -> Iterator[list[Task]]:
-    """Yield the tasks in lists."""
-    while part := list(itertools.islice(tasks, size)):
+def _parts(tasks: Iterator[Task], size: Callable[[], int]) -> Iterator[list[Task]]:
+    """Yield the tasks in lists, each as long as `size` says at the time."""
+    while part := list(itertools.islice(tasks, size())):
         yield part
 
 
@@ -215,7 +229,8 @@ def open_cluster(address: str) -> Iterator[Elsewhere]:
                 "dashboard_address": "127.0.0.1:0",
                 "host": "127.0.0.1",
             }
-            where: Any = stack.enter_context(distributed.LocalCluster(n_workers=number, **options))
+            with importlib.import_module("dask.config").set(_QUIET):
+                where: Any = stack.enter_context(distributed.LocalCluster(n_workers=number, **options))
         else:
             where = address
         try:

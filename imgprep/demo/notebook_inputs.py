@@ -1,4 +1,4 @@
-"""Regions to practise on in a notebook."""
+"""Practice regions for a notebook."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REGION = ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2", "width", "he
 
 
 def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
-    """Return regions to practise on, from a file, or from the project's store supplemented by suggestions.
+    """Return practice regions from a file, or from the project's store supplemented by suggestions.
 
     Parameters
     ----------
@@ -56,10 +56,11 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
 
 
 def fill_practice(store: RegionStore, shop: Settings, file: str | Path = "") -> None:
-    """Put regions to practise on into an empty store, and note what became of the suggestion for each image."""
+    """Fill an empty store with practice regions, and record what became of the suggestion where a region was drawn."""
     regions = practice_regions(shop, file)
     store.load(regions)
-    for name in regions.loc[regions["state"] == "region", "PicName"]:
+    # A region that is itself a suggestion says nothing about suggestions.
+    for name in regions.loc[(regions["state"] == "region") & (regions["how"] != "suggested"), "PicName"]:
         try:
             suggested, confidence = suggest_region(name, root=shop.images)
         except ImgprepError:

@@ -70,9 +70,9 @@ def has_ended(format_: str | None, data: bytes) -> bool | None:
 
 def _first_scan(data: bytes) -> int:
     """Return where a JPEG's pixels start; a thumbnail in the metadata before them has its own end marker."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    at, last = 2, len(data) - 4
+    while at <= last and data[at] == 0xFF and (marker := data[at + 1]) != 0xDA:
+        at += 1 if marker == 0xFF else 2 + (data[at + 2] << 8 | data[at + 3])
     return at
 
 
@@ -123,14 +123,14 @@ def sole_exif(data: bytes) -> bytes:
     """Return a JPEG without any EXIF segment after the first; return any other file unchanged."""
     if data[:3] != b"\xff\xd8\xff":
         return data
-    kept, start, at, seen = [], 0, 2, False
-    while at + 1 < len(data) and data[at] == 0xFF and data[at + 1] not in _SCAN_OR_END:
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at + 1] == 0xFF:  # a fill byte
+    kept, start, at, seen, last = [], 0, 2, False, len(data) - 4
+    while at <= last and data[at] == 0xFF and (marker := data[at + 1]) not in _SCAN_OR_END:
+        end = at + 2 + (data[at + 2] << 8 | data[at + 3])
+        if marker == 0xFF:  # a fill byte
             end = at + 1
         elif end < at + 4 or end + 1 >= len(data):
             break
-        elif data[at + 1] == _APP1 and data[at + 4 : at + 10] == b"Exif\0\0":
+        elif marker == _APP1 and data[at + 4 : at + 10] == _EXIF:
             if seen:
                 kept.append(data[start:at])
                 start = end

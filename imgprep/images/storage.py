@@ -71,8 +71,12 @@ class Folder:
         try:
             # Non-blocking, because a pipe may have replaced the file.
             handle = os.open(found.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-            with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
-                return file.read(MAX_FILE_BYTES + 1) or b""
+            try:
+                # Room for MAX_FILE_BYTES would be new memory for each file, which costs as much as reading a small one.
+                data = os.read(handle, found.bytes + 1)
+                return data if len(data) <= found.bytes else data + os.read(handle, MAX_FILE_BYTES + 1 - len(data))
+            finally:
+                os.close(handle)
         except FileNotFoundError:
             raise Unfit(Problem.MISSING, "the file was removed in the meantime") from None
         except OSError as error:

@@ -116,6 +116,7 @@ class MappingPanel:
         self._preset = str(found["name"])
         self._start = found_map(self._preset, self._export) if given is None else given
         self._names = list(self._export.table.column_names)
+        self._found = found.get("columns", {})
         self._build(path.name, full, str(found["why"]))
         self.refresh()
 
@@ -253,6 +254,9 @@ class MappingPanel:
         kept = entry not in (None, "") and not known
         clears = [_CLEARED] if field in PAYLOAD and field != _TEXT else []
         own = [(self._t(text), text) for text in (_UNUSED, *([_KEPT] if kept else []), *clears)]
+        found = self._found.get(field) if field in ("ProductId", "PicName") else None
+        if isinstance(found, str):  # each load looks for keys that no map names
+            own[0] = (self._t("— found: {column} —", column=found), _UNUSED)
         options = [*own, *((name, name) for name in self._names)]
         value = _KEPT if kept else column if known else _CLEARED if entry == "" and clears else _UNUSED
         layout = {"flex": "0 1 250px", "min_width": "150px"}

@@ -84,7 +84,7 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
         One row per run and cause that occurred: ``run, cause, label, family, remedy, count`` (first-time lines that
         failed for it), ``again`` (lines sent again that failed for it), ``failed`` and ``lines`` (first-time lines),
         ``share`` (of the first-time lines). Oldest run first, then by count; `unrecognised` comes first in its run.
-        ``.attrs["runs"]``: ``run, failed, lines`` of every run counted, including runs without failures.
+        ``.attrs["runs"]``: ``run, failed, unknown, lines`` of every run counted, including runs without failures.
 
     Examples
     --------
@@ -106,6 +106,7 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
         sums: dict[str, Any] = {
             "run": run.id,
             "failed": int(each["count"].sum()),
+            "unknown": int(((lines["outcome"] == Outcome.UNKNOWN) & ~lines["again"]).sum()),
             "lines": int((~lines["again"]).sum()),
         }
         parts.append(counts.assign(**sums))

@@ -202,7 +202,8 @@ def build_batch(
     ready = prepared["action"].isin(["kept", "converted"])
     there = prepared["action"].eq("kept") if remote is not None else ready & False
     keep_only(outbox, prepared.loc[ready & ~there, "new_name"])
-    sent = _inspect_copies(prepared.loc[ready & ~there, "new_name"], outbox, executor, progress=progress)
+    names = prepared.loc[ready & ~there, "new_name"]
+    sent = _inspect_copies(names, outbox, executor, cache=cache, progress=progress)
     if remote is not None:
         prepared = with_origins(prepared, remote)
         named = source_facts.set_index("PicName").loc[prepared.loc[there, "PicName"]].reset_index()
@@ -228,14 +229,16 @@ def build_batch(
     return built
 
 
-def _inspect_copies(names: pd.Series, outbox: Path, executor: Elsewhere, *, progress: bool) -> pd.DataFrame:
+def _inspect_copies(
+    names: pd.Series, outbox: Path, executor: Elsewhere, *, cache: str | Path | None, progress: bool
+) -> pd.DataFrame:
     """Return the facts of the copies; on this machine, which has them, if a worker does not reach their folder."""
     if executor is not None:
         try:
-            return inspect_images(names, outbox, executor=executor, progress=progress)
+            return inspect_images(names, outbox, executor=executor, cache=cache, progress=progress)
         except ConfigError as error:
             _log.info("copies are inspected on this machine: %s", error)
-    return inspect_images(names, outbox, progress=progress)
+    return inspect_images(names, outbox, cache=cache, progress=progress)
 
 
 def _listed_once(images: str | os.PathLike[str]) -> tuple[str | os.PathLike[str], OssFolder | None]:

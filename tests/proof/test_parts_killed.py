@@ -38,7 +38,9 @@ def test_a_killed_build_goes_on_and_its_lines_are_those_of_an_undisturbed_one(tm
         for folder in out.glob("part-0*")
         if (folder / "increment.meta.held").exists()
     }
+    (out / ".imgprep-draft-0123456789abcdef.parquet").write_bytes(b"half")  # as a kill at another moment leaves
     again = build_parts(path, out, progress=False, parts=PARTS)
+    assert not list(out.rglob(".imgprep-draft-*"))
     whole = build_parts(path, tmp_path / "whole", progress=False, parts=PARTS)
     for folder, other in zip(again.folders, whole.folders, strict=True):
         assert (folder / "increment.meta").read_bytes() == (other / "increment.meta").read_bytes()

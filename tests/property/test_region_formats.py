@@ -43,7 +43,8 @@ def frames(draw, *, products=True, names=NAMES):
 
 
 def same(one, two, columns=tuple(FRAME_DTYPES)):
-    pd.testing.assert_frame_equal(one[list(columns)].reset_index(drop=True), two[list(columns)].reset_index(drop=True))
+    one, two = (pd.DataFrame(frame[list(columns)]).reset_index(drop=True) for frame in (one, two))
+    pd.testing.assert_frame_equal(one, two)
 
 
 @given(frames())

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from images_made import photo
 from runs_made import make_run
 
 import imgprep as ip
@@ -163,6 +164,14 @@ def test_regions_to_practise_on_stay_apart_from_the_projects_own(tmp_path, monke
     assert set(practice.suggestions()["fate"]) <= {"accepted", "edited", "replaced"}
 
 
+def test_suggestions_are_not_compared_with_themselves(tmp_path):
+    photo(seed=1).save(tmp_path / "a.jpg")
+    (tmp_path / "export.csv").write_text("sku,image\nA,a.jpg\n", encoding="utf-8")
+    init_project(tmp_path / "shop", catalogue=tmp_path / "export.csv", images=tmp_path)
+    practice = open_project(tmp_path / "shop").practise()
+    assert practice.frame()["PicName"].tolist() == ["a.jpg"] and practice.suggestions().empty
+
+
 def test_a_notebook_shows_the_fault_sheet_that_was_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shop = open_project()
@@ -188,3 +197,12 @@ def test_the_cost_of_a_batch_is_said_by_quota_and_never_by_a_sandboxs_pace(tmp_p
         cost = there.cost(built)
     assert f"{adds} lines to add, 0 to delete: about" in cost and "by the vendor's quota" in cost
     assert "earlier run" not in cost
+
+
+def test_a_plan_opens_no_image_that_has_been_inspected(monkeypatch):
+    shop = ip.open_project()
+    catalogue = shop.load().head(5)
+    shop.inspect(catalogue, progress=False)
+    opened = []
+    monkeypatch.setattr("imgprep.look.inspect.run_tasks", lambda target, tasks, **_: opened.extend(tasks) or iter(()))
+    assert len(shop.plan(catalogue, progress=False).batch) == 5 and not opened

@@ -99,7 +99,7 @@ def test_the_whole_path_by_command(imgprep, shop, tmp_path):
 
     page = tmp_path / "report.html"
     imgprep("report", *(file.parent for file in runs.glob("*/run.json")), "--html", page, "--images", batch / "images")
-    assert "001" not in page.read_text(encoding="utf-8") or "No line failed" in page.read_text(encoding="utf-8")
+    assert "001" not in page.read_text(encoding="utf-8") or "None of 2 lines failed" in page.read_text(encoding="utf-8")
 
     # Everything is held by now: the next plan is empty.
     imgprep(*words, "--known", runs, code=1)

@@ -23,6 +23,8 @@ def test_each_part_is_sent_with_its_images_and_none_is_outdated_by_another(tmp_p
             monkeypatch.setenv(name, value)
         words = ["upload", str(rest[0]), "--images", str(shop.images), "--runs", str(tmp_path / "runs")]
         assert main(words) == 0, "the first part outdated it"
+        whole = ip.build_batch(shop.load().head(2), shop.images, tmp_path / "batch", progress=False)
+        assert main(["upload", str(whole.folder), *words[2:]]) == 2, "its copies are what its lines describe"
         done += submit_all(rest, sandbox.settings, images=shop.images, stop_share=1.0, **options)
     assert sum(run.counts["lines"] for run in done) == built.summary().set_index("what").loc["add", "rows"].sum()
     assert all(run.counts["unknown"] == 0 for run in done)

@@ -25,10 +25,13 @@ _NAMED = 5
 
 
 def upload(options: Namespace) -> int:
+    from imgprep.plan.batch_folder import IMAGES
     from imgprep.ship.upload import upload as send
 
     settings = settings_of(options)
     runs = options.runs or settings.runs
+    if options.images and next((options.batch / IMAGES).glob("*"), None):
+        raise ConfigError(f"{options.batch}: has images of its own, which belong to its lines; leave --images out")
     if options.replan:
         _replan(options, settings, runs)
     with open_cluster(settings.cluster) as executor:

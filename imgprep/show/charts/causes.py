@@ -18,6 +18,7 @@ from imgprep.show.charts.style import (
     chart,
     counted_bars,
     legible,
+    nothing,
     run_places,
     run_ticks,
     tallied,
@@ -156,20 +157,27 @@ def _lines_of(tally: pd.DataFrame) -> dict[str, int]:
     return dict(zip(every["run"], every["lines"].astype("int64"), strict=True))
 
 
+def _why_none(tally: pd.DataFrame, t: Texts) -> str:
+    every = tally.attrs.get("runs")
+    if every is None or every.empty:
+        return t("No run yet")
+    lines, unknown = (t.counted(int(every[name].sum()), "line") for name in ("lines", "unknown"))
+    if every["unknown"].any():
+        return t("None of {lines} failed, but the outcome of {unknown} is unknown", lines=lines, unknown=unknown)
+    return t("None of {lines} failed", lines=lines)
+
+
 def _plot_pareto(tally: pd.DataFrame, ax: Axes, t: Texts) -> Axes:
     tally = tally.sort_values("count", ascending=False, kind="stable")
-    failed, lines = (int(tally[name].iloc[0]) if len(tally) else 0 for name in ("failed", "lines"))
+    if tally.empty:
+        return nothing(ax, _why_none(tally, t))
+    failed, lines = (int(tally[name].iloc[0]) for name in ("failed", "lines"))
     families = tally["family"].fillna("")
     colours = [FAMILY_COLOURS.get(family, "#999999") for family in families]
     labels = legible(ax, map(t, tally["label"]))
     counted_bars(ax, tally["count"], labels, [(colour, "") for colour in colours])
     ax.set_yticks(range(len(tally)), labels, fontsize=9)
     ax.set_xlabel(t("failed lines"))
-    if not len(tally):
-        ax.set_yticks([])
-        ax.set_xticks([])
-        ax.set_title(t("No line failed"))
-        return ax
     for at, name in enumerate(dict.fromkeys(families)):  # each family in its colour, at the lower right
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right"}
         colour = FAMILY_COLOURS.get(name, "#999999")
@@ -236,10 +244,9 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
             lines=t.counted(of_value, "line"),
             share=percent(worst / of_value),
         )
-    ax.set_title(legible(ax, [title])[0])
     if counts.empty:
-        ax.set_axis_off()
-        return ax
+        return nothing(ax, legible(ax, [title])[0])
+    ax.set_title(legible(ax, [title])[0])
     labels = tally.attrs.get("labels") or {cause.id: cause.label for cause in CAUSES}
     names = legible(ax, [t(labels.get(str(cause), str(cause))) for cause in counts])
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right")

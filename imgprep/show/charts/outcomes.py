@@ -468,10 +468,12 @@ def review_figure(
 
 def _plot_days(ax: Axes, findable: pd.DataFrame, title: str, t: Texts) -> None:
     """Draw how many images became findable after how many days, on a true scale of days."""
-    width = 0.8 * max(1, findable["days"].max() / 60) if len(findable) else 1
+    last = float(findable["days"].max()) if len(findable) else 0.0
+    width = 0.8 * max(1, last / 60)
     ax.bar(findable["days"], findable["images"], width, color=COLOURS[0])
     for days, images in zip(findable["days"], findable["images"], strict=True):
         ax.annotate(f"{images:,}", (days, images), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+    ax.set_xlim(-width, max(6, last) + width)  # at least a week, or a single day would fill the chart
     ax.set_xlabel(t("days from the first export with the image to its import"))
     ax.set_ylabel(t("images"))
     ax.set_title(title, fontsize=10)

@@ -10,7 +10,7 @@ from imgprep.core.language import Texts, display_language, texts
 from imgprep.load.drift import TOTALS
 from imgprep.look.rules.book import tally_findings
 from imgprep.plan.model import Plan
-from imgprep.show.charts.style import SEVERITY_COLOURS, axes, chart, clean, legible, value_beside
+from imgprep.show.charts.style import SEVERITY_COLOURS, axes, chart, clean, legible, nothing, value_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,6 +190,8 @@ def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | Non
         counts.loc[t("{count} others", count=f"{len(rest):,}")] = rest.sum()
     ax = axes(ax, 8, 1.5 + 0.3 * max(len(counts), 1))
     total = counts.sum()
+    if not total.any():
+        return nothing(ax, _plan_answer(total, t))
     ends = {-1: pd.Series(0, index=counts.index), 1: pd.Series(0, index=counts.index)}
     for what, (colour, hatch) in _ACTIONS.items():
         side = -1 if what == "delete" else 1
@@ -211,8 +213,7 @@ def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | Non
     ax.set_yticks(range(len(counts)), legible(ax, [t(str(name))[:_LONGEST] for name in counts.index]))
     ax.axvline(0, color="#555555", linewidth=0.8)
     ax.invert_yaxis()
-    if total.any():
-        ax.set_xlim(1.05 * lowest, highest)
+    ax.set_xlim(1.05 * lowest, highest)
     ax.set_xlabel(t("images deleted ← | → images added or replaced"))
     ax.set_ylabel(t(by))
     ax.set_title(_plan_answer(total, t))

@@ -26,7 +26,7 @@ from imgprep.draw.tallies import (
 from imgprep.images.found import Source, Unfit
 from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
-from imgprep.show.charts.style import COLOURS, add_fonts, axes, chart, clean
+from imgprep.show.charts.style import COLOURS, add_fonts, axes, chart, clean, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,6 +128,8 @@ def _plot_suggestions(tally: pd.DataFrame, ax: Axes | None) -> Axes:
     # High confidence should be accepted, low confidence may be replaced.
     seen = tally[tally["suggestions"] > 0].reset_index(drop=True)
     ax, t = axes(ax, 6.5, 1.4 + 0.42 * max(1, len(seen))), texts(display_language())
+    if seen.empty:
+        return nothing(ax, _suggestions_answer(seen, t))
     left = pd.Series(0.0, index=seen.index)
     for fate, colour in _FATES.items():
         share = 100 * seen[fate] / seen["suggestions"]
@@ -151,7 +153,7 @@ def _plot_suggestions(tally: pd.DataFrame, ax: Axes | None) -> Axes:
 
 def _suggestions_answer(seen: pd.DataFrame, t: Texts) -> str:
     if seen.empty:
-        return t("No suggestions yet")
+        return t("No suggestion to compare with a drawn region yet")
     kept, total = seen["accepted"] + seen["edited"], int(seen["suggestions"].sum())
     text = t(
         "{count} of {suggestions} was accepted or edited"

@@ -94,6 +94,13 @@ def clean(ax: Axes, grid: str = "y", *, whole: bool = True) -> Axes:
     return ax
 
 
+def nothing(ax: Axes, why: str) -> Axes:
+    """Show only a title that says why there is nothing to draw."""
+    ax.set_axis_off()
+    ax.set_title(why)
+    return ax
+
+
 def run_axes(ax: Axes | None, runs: int, height: float) -> Axes:
     """Return axes wide enough for all runs; see `axes`."""
     return axes(ax, max(6, min(14, 3 + 0.5 * runs)), height)

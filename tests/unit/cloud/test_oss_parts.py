@@ -6,8 +6,11 @@ import sys
 import tempfile
 import threading
 import time
+from datetime import datetime
+from itertools import product
 from types import SimpleNamespace
 from urllib.parse import quote
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import oss2
@@ -15,7 +18,7 @@ import pandas as pd
 import pytest
 from oss2.xml_utils import parse_list_objects
 
-from imgprep.cloud.oss import Stored, _Bridge, _page, _SignatureV4
+from imgprep.cloud.oss import Stored, _Bridge, _page, _SignatureV1, _SignatureV4
 from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.clock import SystemClock
 from imgprep.core.credentials import Credentials, StaticCredentials
@@ -41,8 +44,13 @@ def test_the_crc_is_that_of_oss():
 @pytest.mark.parametrize(
     "headers", [{}, {"X-Oss-Meta-imgprep": "copy", "Content-MD5": "1B2M==", "content-type": "image/jpeg", "range": "-"}]
 )
-@pytest.mark.parametrize("params", [{}, {"prefix": "a b/ü", "delimiter": "", "acl": "", "max-keys": "1000"}])
-def test_our_signature_is_that_of_oss2(token, key, headers, params):
+@pytest.mark.parametrize(
+    "params", [{}, {"prefix": "a b/ü", "uploadId": "ü+1", "delimiter": "", "acl": "", "max-keys": "1000"}]
+)
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [(oss2.ProviderAuthV4, _SignatureV4), (oss2.ProviderAuth, _SignatureV1)], ids=["V4", "V1"]
+)
+def test_our_signature_is_that_of_oss2(token, key, headers, params, theirs, ours):
     bridge = _Bridge(StaticCredentials(Credentials("id", "secret", token)))
 
     def signed(auth):
@@ -51,8 +59,10 @@ def test_our_signature_is_that_of_oss2(token, key, headers, params):
         auth._sign_request(request, "bucket", key)
         return dict(request.headers.lower_items())
 
-    theirs, ours = oss2.ProviderAuthV4(bridge), _SignatureV4(bridge)
-    while (by_us := signed(ours))["x-oss-date"] != (by_them := signed(theirs))["x-oss-date"]:
+    theirs, ours = theirs(bridge), ours(bridge)
+    assert ours.auth_version() == theirs.auth_version()
+    date = "x-oss-date" if isinstance(ours, _SignatureV4) else "date"
+    while (by_us := signed(ours))[date] != (by_them := signed(theirs))[date]:
         pass  # a second has just ended
     assert by_us == by_them
 
@@ -181,7 +191,7 @@ def test_a_lock_without_a_place_of_its_own_leaves_nothing_behind(tmp_path, monke
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
 def test_a_lock_that_its_holder_removes_in_between_is_not_held_by_two(tmp_path, monkeypatch):
     """The file is opened, then removed by the upload that ends, and only then locked."""
-    from imgprep.ship import lock as locks
+    from imgprep.core import lock as locks
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     lock, removed = locks._lock, []
@@ -380,3 +390,65 @@ def test_a_listing_without_a_part_is_refused(tag):
     text = re.sub(f"<{tag}>.*?</{tag}>", "", _listing(["a"], quoted=True, more="true"))
     with pytest.raises(ValueError, match=tag if tag != "IsTruncated" else "listing"):
         _page(_Bucket(text), "", "")
+
+
+_PLAIN = _OBJECT.replace("&quot;", '"').format("a/1%20.jpg", "0" * 32, 5)
+_PARTS = [
+    _PLAIN,
+    _PLAIN.replace("><", ">\n<"),
+    _PLAIN.replace("</StorageClass>", '</StorageClass><RestoreInfo>ongoing-request="false"</RestoreInfo>'),
+    _PLAIN.replace("</Contents>", "<Owner><ID>1</ID><DisplayName>me</DisplayName></Owner></Contents>"),
+    _OBJECT.format("a/2&amp;&#51;.jpg", "1" * 32, 6),
+    "<Contents><Size>7</Size><ETag>x</ETag><Key>b</Key><LastModified>2026-11-30T06:07:48.000Z</LastModified></Contents>",
+    "<Contents><Key>b</Key></Contents>",
+    "<Contents/>",
+    f"<!-- {_PLAIN} -->",
+    f"<![CDATA[{_PLAIN}]]>",
+    f"<CommonPrefixes>{_PLAIN}</CommonPrefixes>",
+    _PLAIN.replace("<Key>", "<Key><!-- -->"),
+    _PLAIN.replace("</Contents>", "<Size>8</Size></Contents>"),
+    "<!--",
+    "-->",
+    "<CommonPrefixes>",
+    "</CommonPrefixes>",
+    "&unknown;",
+    "text",
+    "\0",
+    "裙",
+]
+
+
+def test_objects_found_by_a_pattern_are_those_that_a_parser_finds():
+    cases = [*product(_PARTS, repeat=2), *product(_PARTS[-8:], [_PLAIN], _PARTS[-8:])]
+    for parts, end in product(cases, [None, -30]):
+        text = f"<ListBucketResult><IsTruncated>false</IsTruncated>{''.join(parts)}</ListBucketResult>"[:end]
+        assert _result(lambda text: _page(_Bucket(text), "", "")[0], text) == _result(_parsed, text), text
+
+
+def test_a_plain_page_needs_no_parser_for_its_objects(monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        ElementTree, "fromstring", lambda text, parse=ElementTree.fromstring: read.append(text) or parse(text)
+    )
+    plain = "".join(part for part in _PARTS[:4])
+    objects, _ = _page(_Bucket(f"<ListBucketResult><IsTruncated>false</IsTruncated>{plain}</ListBucketResult>"), "", "")
+    assert len(objects) == 4 and len(read) == 1 and len(read[0]) < 120
+
+
+def _parsed(text):
+    found = []
+    for node in ElementTree.fromstring(text.encode()).iterfind("Contents"):
+        texts = {part.tag: part.text or "" for part in node}
+        names = ("Size", "ETag", "LastModified", "Key")
+        size, etag, changed, key = (texts[name] for name in names)
+        modified = int(datetime.fromisoformat(changed).timestamp())
+        stored = Stored(int(size), etag.strip('"'), None, modified, restored="RestoreInfo" in texts)
+        found.append((key, stored))
+    return found
+
+
+def _result(work, text):
+    try:
+        return work(text)
+    except (ElementTree.ParseError, KeyError, ValueError):
+        return "refused"

@@ -92,6 +92,21 @@ def test_few_chunks_are_under_way_and_an_interrupt_cancels_the_rest():
     assert all(future.cancelled() for future in executor.futures[1:])
 
 
+@pytest.mark.parametrize(("seconds", "later"), [(0.001, 250), (0.05, 32), (0.0, 256)])
+def test_chunks_of_short_tasks_grow_to_a_quarter_of_a_second(seconds, later):
+    executor = Here()
+    executor.submit = lambda _, chunk, *__: _done(executor.sent.append(chunk) or (chunk, len(chunk) * seconds))
+    tasks = list(range(1500))
+    assert sorted(task for task, _ in run_tasks(TARGET, tasks, executor=executor, chunk=32)) == tasks
+    assert [len(chunk) for chunk in executor.sent[:10]] == [32] * 8 + [later] * 2  # 8 are under way at first
+
+
+def _done(result):
+    future = Future()
+    future.set_result(result)
+    return future
+
+
 def unusable(tasks):
     raise ConfigError("images /photos: no such folder")
 

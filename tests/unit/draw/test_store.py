@@ -184,7 +184,8 @@ def test_frame_has_the_agreed_columns_and_types(full):
 
 
 def same(one, two, columns):
-    pd.testing.assert_frame_equal(one[columns].reset_index(drop=True), two[columns].reset_index(drop=True))
+    one, two = (pd.DataFrame(frame[columns]).reset_index(drop=True) for frame in (one, two))
+    pd.testing.assert_frame_equal(one, two)
 
 
 def test_csv_there_and_back(full, tmp_path):

@@ -21,6 +21,16 @@ def test_the_panel_starts_with_what_names_suggest_and_previews_it(export):
     assert load_catalogue(export, columns=panel.columns)["CategoryId"].tolist() == ["0", "3", "88888888"]
 
 
+def test_a_key_that_the_map_leaves_out_is_shown_as_found(export):
+    panel = MappingPanel(export, columns={"StrAttr": "type"})
+    assert "ProductId" not in panel.columns, "written down, it would count as confirmed"
+    assert [panel._chosen[field].options[0][0] for field in ("ProductId", "PicName", "StrAttr2")] == [
+        "— found: sku —",
+        "— found: image —",
+        "— not used —",
+    ]
+
+
 def test_every_attribute_has_its_control_and_each_number_its_factor(export):
     columns = {"IntAttr2": {"column": "price", "scale": 10}, "IntAttr4": "sku", "StrAttr4": "type"}
     panel = MappingPanel(export, columns={"ProductId": "sku", "PicName": "image", **columns})

@@ -201,7 +201,7 @@ def test_a_search_offers_products_and_a_click_decides(panel, tmp_path):
     panel._offers.opened = 0
     assert state(panel)["IMG_1.jpg"] == "chosen" and panel._file == "IMG_2.jpg"
     assert panel.matches.set_index("file").loc["IMG_1.jpg", "ProductId"] == "B"
-    pd.testing.assert_frame_equal(read_matches(tmp_path / "map.jsonl"), panel.matches)
+    pd.testing.assert_frame_equal(read_matches(tmp_path / "map.jsonl"), pd.DataFrame(panel.matches))
 
 
 def test_the_earlier_picture_stands_beside_the_product(panel):

@@ -95,6 +95,15 @@ def test_odd_things_under_a_name_are_rows_too(tmp_path):
     assert facts["problem"].tolist() == ["not_a_file", "not_a_file", "missing", "missing", "missing"]
 
 
+def test_a_file_that_grows_or_shrinks_after_its_size_was_read_is_read_whole(tmp_path):
+    folder = Folder(tmp_path)
+    for before, after in ((b"", b"now there is more"), (b"there was more", b"less")):
+        (tmp_path / "a.jpg").write_bytes(before)
+        found = folder.find("a.jpg")
+        (tmp_path / "a.jpg").write_bytes(after)
+        assert folder.read(found) == after
+
+
 def test_facts_have_their_shape_names_once_and_in_order(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.png").write_bytes(encoded(photo(), "PNG"))

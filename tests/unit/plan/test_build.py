@@ -66,6 +66,18 @@ def test_a_second_build_into_the_folder_of_a_running_one_is_refused(tmp_path, ph
     assert len(meanwhile().plan.batch) == 1
 
 
+def test_a_repeated_build_opens_no_image_again_and_no_copy(tmp_path, photos, monkeypatch):
+    options = {"cache": tmp_path / "cache", "progress": False}
+    first = build_batch(shop("1", "2", "3"), photos, tmp_path / "batch", **options)
+    opened = []
+    monkeypatch.setattr("imgprep.look.inspect.run_tasks", lambda target, tasks, **_: opened.extend(tasks) or iter(()))
+    again = build_batch(shop("1", "2", "3"), photos, tmp_path / "batch", **options)
+    assert not opened
+    pd.testing.assert_frame_equal(again.facts, first.facts)
+    preview_batch(shop("1", "2", "3"), photos, **options)
+    assert not opened
+
+
 def test_a_copy_under_another_name_is_no_loss_that_stops(tmp_path, photos):
     first = build_batch(shop("1", "3"), photos, tmp_path / "batch", progress=False)
     assert first.prepared["new_name"].tolist() != first.prepared["PicName"].tolist()

@@ -66,8 +66,10 @@ def test_causes_are_counted_per_run_with_unrecognised_ones_first(runs):
 
 def test_a_run_without_failures_has_a_chart_with_that_title():
     ax = plot_causes(tally_causes(a_run(1, imported=3)))
-    assert ax.get_title() == "No line failed"
-    assert tally_causes([]).empty
+    assert ax.get_title() == "None of 3 lines failed" and not ax.axison, "an empty frame would look like a failed chart"
+    unsure = plot_causes(tally_causes(a_run(1, imported=3, unknown=2)))
+    assert unsure.get_title() == "None of 5 lines failed, but the outcome of 2 lines is unknown"
+    assert tally_causes([]).empty and plot_causes(tally_causes([])).get_title() == "No run yet"
 
 
 def test_pareto_shows_every_cause_and_out_of_how_many(runs):
@@ -134,7 +136,8 @@ def test_suggestions_are_counted_by_confidence_and_drawn_as_shares():
     assert max(bar.get_width() for bar in ax.patches) == 100
     empty = tally_suggestions(offered.iloc[:0])
     assert empty["suggestions"].sum() == 0
-    assert plot_regions(empty, "suggestions").get_title() == "No suggestions yet"
+    assert plot_regions(empty, "suggestions").get_title() == "No suggestion to compare with a drawn region yet"
+    assert not plot_regions(empty, "suggestions").axison
     with pytest.raises(ConfigError, match="choose one of places, sizes, suggestions"):
         plot_regions(tally, "fates")
 

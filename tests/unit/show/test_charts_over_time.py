@@ -101,6 +101,10 @@ def test_days_until_images_are_findable_are_no_categories():
     _, ax = plt.subplots()
     look_at_days(ax, findable, "days", texts())
     assert [bar.get_x() + bar.get_width() / 2 for bar in ax.patches] == [0, 7, 56]
+    _, ax = plt.subplots()
+    look_at_days(ax, findable.head(1), "days", texts())
+    (low, high), bar = ax.get_xlim(), ax.patches[0]
+    assert low < bar.get_x() and bar.get_width() < (high - low) / 7, "one day must not fill a week"
 
 
 def test_durations_are_minutes_and_a_run_without_an_end_has_none():

@@ -34,7 +34,7 @@ def test_no_count_reaches_beyond_the_axes():
 def test_a_plan_is_drawn_by_reason_and_when_it_is_empty():
     assert [text.get_text() for text in plot_plan(DIFF, by="reason").get_yticklabels()] == ["gone", "new", "image"]
     empty = plot_plan(DIFF.head(0))
-    assert not empty.patches and empty.get_title() == "Nothing to send: the gallery is up to date"
+    assert not empty.patches and not empty.axison and empty.get_title() == "Nothing to send: the gallery is up to date"
 
 
 def test_the_smallest_of_many_categories_share_the_last_bar():
