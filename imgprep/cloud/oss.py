@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from email.utils import parsedate_to_datetime
+from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
@@ -79,7 +79,7 @@ def open_bucket(
     settings.require("bucket")
     keep_secrets("oss2")  # it logs the text it signs, and errors that quote this text
     bridge = _Bridge(settings.oss_credentials)
-    auth = _SignatureV4(bridge) if settings.region else oss2.ProviderAuth(bridge)
+    auth = _SignatureV4(bridge) if settings.region else _SignatureV1(bridge)
     session = Session(settings.oss_url, connections=connections, read_timeout=read_timeout)
     try:
         bucket = oss2.Bucket(
@@ -176,6 +176,46 @@ class _SignatureV4:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._kept = (wanted, key)
         return key
+
+
+class _SignatureV1:
+    """Signs as ``oss2.ProviderAuth`` does, in half its time: nothing is logged, and a second's date is kept."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        from oss2 import ProviderAuth  # noqa: PLC0415  heavy
+
+        self._bridge = bridge
+        self._signed = ProviderAuth._subresource_key_set
+
+    def auth_version(self) -> str:
+        return "v1"
+
+    def _sign_request(self, request: Any, bucket: str, key: str) -> None:
+        used, headers = self._bridge.get_credentials(), request.headers
+        if token := used.get_security_token():
+            headers["x-oss-security-token"] = token
+        headers["date"] = _http_date(int(time.time()))
+        given = dict(headers.lower_items())
+        query = "&".join(
+            f"{name}={value}" if value else name
+            for name, value in sorted(request.params.items())
+            if name in self._signed
+        )
+        text = "\n".join((
+            request.method,
+            given.get("content-md5", ""),
+            given.get("content-type", ""),
+            given.get("x-oss-date") or given["date"],
+            *(f"{name}:{value}" for name, value in sorted(given.items()) if name.startswith("x-oss-")),
+            (f"/{bucket}/{key}" if bucket else "/") + (f"?{query}" if query else ""),
+        ))  # fmt: skip
+        signature = hmac.digest(used.get_access_key_secret().encode(), text.encode(), "sha1")
+        headers["authorization"] = f"OSS {used.get_access_key_id()}:{base64.b64encode(signature).decode()}"
+
+
+@lru_cache(maxsize=1)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def passing(error: Any) -> bool:

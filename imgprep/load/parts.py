@@ -222,7 +222,7 @@ def _require_divisible(path: Path, preset: str, entries: Mapping[str, Any], expo
     for field, spec in parse_columns(entries, None).items():
         if spec.scale is not None and spec.decimal is None:
             raise NotDivisible(
-                f"{path.name}: {field}: which sign stands before the decimals is read from the whole column; set it: "
+                f"{path.name}: {field}: the decimal sign is determined from the whole column; set it: "
                 f'{field} = {{ …, decimal = "." }}'
             )
 

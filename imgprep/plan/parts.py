@@ -155,7 +155,7 @@ def build_parts(
 
     The export is never in memory as a whole: its rows are divided by product, and each part becomes a batch folder.
     Findings and lines are those of `check` and `plan_batch` on the whole catalogue. A repeated call goes on with the
-    first part that is not finished; if the export or a setting has changed, it starts anew. No part can be sent before
+    first part that is not finished; if the export or a setting has changed, it starts over. No part can be sent before
     all are finished.
 
     Parameters
@@ -249,7 +249,7 @@ class _Job:
         self.names: pl.Series | None = None
 
     def open(self, reading: Mapping[str, Any]) -> None:
-        """Go on with what is finished, or start anew if it was made from something else."""
+        """Go on with what is finished, or start over if it was made from other input."""
         found = sorted(item.name for item in self.out.iterdir()) if self.out.is_dir() else []
         strangers = [name for name in found if name != LOG and not name.startswith(DRAFT)]
         state = _read_state(self.out)
@@ -272,7 +272,7 @@ class _Job:
         before = state.get("key")
         if before:
             changed = [name for name in key if key[name] != before.get(name)] or ["set of files in the parts"]
-            _log.warning("%s: starts anew, because of another %s", self.out, ", ".join(changed))
+            _log.warning("%s: starts over, because of another %s", self.out, ", ".join(changed))
         folders = list(dict.fromkeys([*earlier, *self.folders]))  # of more parts than now, the others stay empty
         for folder in folders:
             require_batch_folder(folder, [], [self.path])

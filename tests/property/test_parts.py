@@ -210,7 +210,7 @@ def test_a_changed_export_or_setting_starts_anew(export, tmp_path, caplog):
     out = tmp_path / "out"
     build_parts(export, out, parts=2, progress=False)
     build_parts(export, out, parts=2, rules=Rules(severity={"category-missing": "off"}), progress=False)
-    assert "starts anew, because of another rule" in caplog.text
+    assert "starts over, because of another rule" in caplog.text
     fewer = tmp_path / "catalogue.parquet"
     pd.read_parquet(export).head(20).to_parquet(fewer)
     built = build_parts(fewer, out, parts=1, progress=False)

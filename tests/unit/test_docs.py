@@ -107,7 +107,8 @@ def test_the_chinese_page_has_the_names_numbers_and_commands_of_the_english_one(
         commands = [re.sub(r"\s*#.*", "", line) for found in block.findall(text) for line in found.splitlines()]
         prose = block.sub("", text)
         numbers = set(re.findall(r"\d(?:[\d,.]*\d)?", prose))
-        return commands, set(re.findall(r"`([^`]+)`", prose)), numbers, len(re.findall(r"^#+ ", prose, re.M))
+        names = {" ".join(name.split()) for name in re.findall(r"`([^`]+)`", prose)}
+        return commands, names, numbers, len(re.findall(r"^#+ ", prose, re.M))
 
     english = PROJECT / page
     assert contents(english.with_name(f"{english.stem}.zh-CN.md")) == contents(english)

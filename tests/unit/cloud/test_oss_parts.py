@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from oss2.xml_utils import parse_list_objects
 
-from imgprep.cloud.oss import Stored, _Bridge, _page, _SignatureV4
+from imgprep.cloud.oss import Stored, _Bridge, _page, _SignatureV1, _SignatureV4
 from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.clock import SystemClock
 from imgprep.core.credentials import Credentials, StaticCredentials
@@ -44,8 +44,13 @@ def test_the_crc_is_that_of_oss():
 @pytest.mark.parametrize(
     "headers", [{}, {"X-Oss-Meta-imgprep": "copy", "Content-MD5": "1B2M==", "content-type": "image/jpeg", "range": "-"}]
 )
-@pytest.mark.parametrize("params", [{}, {"prefix": "a b/ü", "delimiter": "", "acl": "", "max-keys": "1000"}])
-def test_our_signature_is_that_of_oss2(token, key, headers, params):
+@pytest.mark.parametrize(
+    "params", [{}, {"prefix": "a b/ü", "uploadId": "ü+1", "delimiter": "", "acl": "", "max-keys": "1000"}]
+)
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [(oss2.ProviderAuthV4, _SignatureV4), (oss2.ProviderAuth, _SignatureV1)], ids=["V4", "V1"]
+)
+def test_our_signature_is_that_of_oss2(token, key, headers, params, theirs, ours):
     bridge = _Bridge(StaticCredentials(Credentials("id", "secret", token)))
 
     def signed(auth):
@@ -54,8 +59,10 @@ def test_our_signature_is_that_of_oss2(token, key, headers, params):
         auth._sign_request(request, "bucket", key)
         return dict(request.headers.lower_items())
 
-    theirs, ours = oss2.ProviderAuthV4(bridge), _SignatureV4(bridge)
-    while (by_us := signed(ours))["x-oss-date"] != (by_them := signed(theirs))["x-oss-date"]:
+    theirs, ours = theirs(bridge), ours(bridge)
+    assert ours.auth_version() == theirs.auth_version()
+    date = "x-oss-date" if isinstance(ours, _SignatureV4) else "date"
+    while (by_us := signed(ours))[date] != (by_them := signed(theirs))[date]:
         pass  # a second has just ended
     assert by_us == by_them
 
@@ -184,7 +191,7 @@ def test_a_lock_without_a_place_of_its_own_leaves_nothing_behind(tmp_path, monke
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
 def test_a_lock_that_its_holder_removes_in_between_is_not_held_by_two(tmp_path, monkeypatch):
     """The file is opened, then removed by the upload that ends, and only then locked."""
-    from imgprep.ship import lock as locks
+    from imgprep.core import lock as locks
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     lock, removed = locks._lock, []

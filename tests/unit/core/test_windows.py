@@ -10,10 +10,10 @@ import pytest
 
 from imgprep.cli.commands import rehearse
 from imgprep.cli.main import main
+from imgprep.core import lock
 from imgprep.images import storage as listing
 from imgprep.images.found import Unfit
 from imgprep.images.storage import Folder
-from imgprep.ship import lock
 from imgprep.ship.upload_plan import wanted_items
 
 #: Names that lead out of any folder, there if not here.

@@ -10,12 +10,12 @@ from images_made import photo
 
 import imgprep as ip
 from imgprep.cli.main import main
+from imgprep.core import lock
 from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.lock import gallery_lock
 from imgprep.core.settings import Settings
 from imgprep.plan.batch_folder import IMAGES
-from imgprep.ship import lock
 from imgprep.ship.gallery import gallery_state
 from imgprep.ship.prune import prunable, prune
 from imgprep.ship.run import batch_digest, make_run
