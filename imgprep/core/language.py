@@ -52,8 +52,8 @@ class Texts:
         for template, text in self._notes.items():
             pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*)", re.escape(template))
             if found := re.fullmatch(pattern, english, re.DOTALL):
-                return text.format(**found.groupdict())
-        return english
+                return text.format(**{name: self(value) for name, value in found.groupdict().items()})
+        return self(english)
 
     def remedy(self, fix: str) -> str:
         """Return the text of a finding's ``fix``."""

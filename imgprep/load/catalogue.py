@@ -173,7 +173,8 @@ def as_catalogue(
     if not piece:
         named = wanted_rows(frame, NAMED_BY)
         notes += mark_shared(frame, named, table, chosen.listed_where(table), one_product=one_product)
-    parts = [findings_frame(notes), *([] if piece else [without_image(wanted_rows(frame, NAMED_BY))])]
+        named = wanted_rows(frame, NAMED_BY) if one_product else named  # some are now left out
+    parts = [findings_frame(notes), *([] if piece else [without_image(named)])]
     found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     _mark_unread(frame, found, notes)
     frame.attrs["preset"] = {

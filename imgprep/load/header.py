@@ -79,6 +79,10 @@ def _is_image(text: str) -> bool:
     return has_extension(text) or is_url(text)
 
 
+def _has_image(text: str) -> bool:
+    return any(map(_is_image, text.split()))
+
+
 def _like_data(export: Export) -> str:
     """Return why the header looks like a record, or an empty string if it does not."""
     if not export.header or not export.table.num_rows:
@@ -91,16 +95,14 @@ def _like_data(export: Export) -> str:
     reasons: list[tuple[int, str]] = []  # (rank, reason), with the most certain ranked first
     for cell, column in zip(export.header, columns, strict=True):
         values = [value for value, repeated in zip(column, again, strict=True) if value and not repeated]
-        images = sum(map(_is_image, values))
-        lists = sum(any(map(_is_image, value.split())) for value in values)
-        numbers = sum(bool(_NUMBER.fullmatch(value)) for value in values)
         if not cell or not values:
             continue
-        if _is_image(cell) and 2 * images >= len(values):
+        least = len(values) / 2  # of the values are like the cell
+        if _is_image(cell) and sum(map(_is_image, values)) >= least:
             reasons.append((0, f"{cell[:60]!r} is an image, as are the values below it"))
-        elif any(map(_is_image, cell.split())) and 2 * lists >= len(values):  # such as "images/1.jpg Shirt"
+        elif _has_image(cell) and sum(map(_has_image, values)) >= least:  # such as "images/1.jpg Shirt"
             reasons.append((0, f"{cell[:60]!r} contains an image among other words; put them in separate columns"))
-        elif not named and _NUMBER.fullmatch(cell) and 2 * numbers >= len(values):
+        elif not named and _NUMBER.fullmatch(cell) and sum(map(bool, map(_NUMBER.fullmatch, values))) >= least:
             reasons.append((1, f"{cell[:60]!r} is a number, as are the values below it"))
         elif not named and (times := values.count(cell)) > 1:
             reasons.append((2, f"{cell[:60]!r} occurs {times:,} times below it"))

@@ -32,7 +32,7 @@ class CardGrid(anywidget.AnyWidget):
     view = traitlets.Unicode().tag(sync=True)  #: label of the button that opens ``{name}``
 
     def __init__(self, **options: Any) -> None:
-        t = texts(display_language())
+        t = self._t = texts(display_language())
         super().__init__(none=t("no image"), view=t("look at {name}"), **options)
 
     def __repr__(self) -> str:
@@ -47,7 +47,7 @@ class CardGrid(anywidget.AnyWidget):
         """Replace the cards; no card is open afterwards."""
         with self.hold_sync():
             self.opened = -1
-            self.cards = list(cards)
+            self.cards = [{**card, "why": self._t(card["why"])} for card in cards]
             self.ticked = list(ticked)
 
 

@@ -23,7 +23,7 @@ from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
 from imgprep.look.field_fixes import apply_fixes
-from imgprep.look.rules.book import RULES
+from imgprep.look.rules.book import named, title
 from imgprep.show.contact_sheet import Drawn, Regions
 from imgprep.show.still import LISTED, LeavesPicture
 from imgprep.show.template import template
@@ -35,8 +35,6 @@ LARGE = 620
 #: Fixes that a preview shows.
 FIXES = 20
 _GROUPS = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.INFO: "information"}
-#: Rule → what is wrong, in one line.
-_WHAT = {rule.id: rule.what for rule in RULES}
 _DETAILS = ("rule", "severity", "message", "fix", "field", "value", "ProductId", "PicName", "row")
 
 
@@ -55,7 +53,9 @@ class RuleList(anywidget.AnyWidget):
     def still_part(self) -> dict[str, Any]:
         """Return the rules for a static picture; see `imgprep.show.still`."""
         total = sum(group["count"] for group in self.groups)
-        lines = [(self.every, total, "")] + [(rule, n, rule) for group in self.groups for rule, n, _ in group["rules"]]
+        lines = [(self.every, total, "")] + [
+            (shown, n, rule) for group in self.groups for rule, n, _, shown in group["rules"]
+        ]
         labels = [{"text": f"{text} · {n:,}", "chosen": value == self.value} for text, n, value in lines]
         return {"kind": "list", "labels": labels[:LISTED], "left": len(labels[LISTED:])}
 
@@ -281,12 +281,17 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             counts[self._severities[rule], rule] = 0
         groups = []
         for severity, label in _GROUPS.items():
-            own = [(rule, n, self._t(_WHAT.get(rule, ""))) for (kind, rule), n in counts.items() if kind == severity]
+            own = [self._entry(rule, n) for (kind, rule), n in counts.items() if kind == severity]
             if own:
                 groups.append(
-                    {"severity": severity, "label": self._t(label), "count": sum(n for _, n, _ in own), "rules": own}
+                    {"severity": severity, "label": self._t(label), "count": sum(n for _, n, _, _ in own), "rules": own}
                 )
         return groups
+
+    def _entry(self, rule: str, count: int) -> tuple[str, int, str, str]:
+        """Return a rule, its count, tooltip and label: English shows its id, another language its title."""
+        what = title(rule, self._t)
+        return (rule, count, rule, what) if self._t.table else (rule, count, what, rule)
 
     def _preview_fixes(self) -> None:
         with self._lock:
@@ -358,10 +363,13 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
                 return
             record = self._findings.iloc[place]
             thumb = self._read(place, LARGE)
-            details = {name: record[name] for name in _DETAILS}
-            details |= {"size": f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else "", "file": thumb.why}
-            details = {**details, **self._catalogue_row(record), **details}  # the finding's values come first and win
-            self._opened.show(thumb, template("details.html", self._t.language).render(fields=details.items()))
+            t, details = self._t, {name: record[name] for name in _DETAILS}
+            details |= {"size": f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else "", "file": t(thumb.why)}
+            words = {"rule": named(record["rule"], t), "severity": t(record["severity"])}
+            details |= words | ({} if pd.isna(record["fix"]) else {"fix": t.remedy(record["fix"])})
+            own = {name: value for name, value in self._catalogue_row(record).items() if name not in details}
+            fields = [*((t.heading(name), value) for name, value in details.items()), *own.items()]
+            self._opened.show(thumb, template("details.html", t.language).render(fields=fields))
 
     def _catalogue_row(self, record: pd.Series) -> dict[str, Any]:
         """Return the catalogue's row for a finding; if a record has several images, the row of the finding's image."""

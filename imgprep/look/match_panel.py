@@ -160,7 +160,13 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
             part, page = self._pager.page_of(waiting, PER_PAGE)
             self._shown = part["file"].tolist()
             self._files.show(
-                card(at, name=file, title=state, note="", thumb=thumb_of(file, self._source, side=self._files.side))
+                card(
+                    at,
+                    name=file,
+                    title=self._t(state),
+                    note="",
+                    thumb=thumb_of(file, self._source, side=self._files.side),
+                )
                 for at, (file, state) in enumerate(part[["file", "state"]].itertuples(index=False, name=None))
             )
             counts = {"waiting": f"{len(waiting):,}", "total": f"{len(self.matches):,}"}
@@ -181,7 +187,7 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
             self._file = self._shown[change["new"]]
             record = self.matches[self.matches["file"] == self._file].iloc[0]
             thumb = thumb_of(self._file, self._source, side=LARGE)
-            fields = [("", value) for value in (self._file, record["how"], record["detail"], thumb.why)]
+            fields = [("", value) for value in (self._file, record["how"], record["detail"], self._t(thumb.why))]
             self._opened.show(thumb, template("details.html", self._t.language).render(fields=fields))
             self._none.disabled = False
             self._search.value = ""

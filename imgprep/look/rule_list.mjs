@@ -30,8 +30,8 @@ function render({ model, el }) {
       group.dataset.severity = severity;
       const head = element("div", "ipc-group-head", label);
       head.append(element("span", "ipc-count", count.toLocaleString("en")));
-      group.append(head, ...rules.map(([rule, number, what]) => {
-        const made = entry(rule, rule, number, value === rule);
+      group.append(head, ...rules.map(([rule, number, what, shown]) => {
+        const made = entry(rule, shown, number, value === rule);
         made.title = what;
         return made;
       }));

@@ -39,6 +39,9 @@ _NAMES = {"region": "region", "exclude": "excluded", "retry": "into the retry ba
 _FILTERS = ("all", "not predicted", "undecided")
 #: Used instead of a cause for lines whose outcome is unknown.
 END_UNKNOWN = "end unknown"
+#: Why a line's image is not shown.
+NOT_THERE, NO_FOLDER = "it is not in any of the folders", "no folder was given as images="
+NOT_SHOWN = "it cannot be shown: {why}"
 #: Their family and remedy.
 _TO_CHECK = ("check it", "Send the lines again, or check the gallery.")
 #: Longest side of the displayed image, pixels.
@@ -485,7 +488,7 @@ class _Images:
         """Return a thumbnail of a line's image, with its region."""
         folder, name = self.locate(found.line["PicName"], found.row.get("PicName"))
         if folder is None:
-            why = "it is not in any of the folders" if self._sources else "no folder was given as images="
+            why = NOT_THERE if self._sources else NO_FOLDER
             return Thumb(why=why)
         region = region_of(found.sent.get("Region"))
         thumb = thumb_of(name, self._sources[folder], side=_SIDE, region=region)
@@ -495,4 +498,4 @@ class _Images:
             across, down = (shown / int(was or 1) for shown, was in zip(thumb.size, sent, strict=True))
             region = region.scaled(across, down, width=thumb.size[0], height=thumb.size[1])
             thumb = thumb_of(name, self._sources[folder], side=_SIDE, region=region)
-        return thumb if thumb.data else Thumb(why=f"it cannot be shown: {thumb.why}")
+        return thumb if thumb.data else Thumb(why=NOT_SHOWN.format(why=thumb.why))

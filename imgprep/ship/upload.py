@@ -178,6 +178,11 @@ def upload(
     if is_oss(root):
         originals = originals_at(open_folder(root), frame, settings)
     items = wanted_items(frame, root, settings.prefix, originals)
+    if any(item.origin is None for item in items) and not is_oss(root) and not Path(root).is_dir():
+        raise ConfigError(
+            f"images: {root} is not a folder; give the folder of the images, of a zip archive the unpacked files, or "
+            "oss://BUCKET/FOLDER"
+        )
     meta = meta_item(settings.prefix, text)
     bucket = open_bucket(settings, connections=threads, patience=patience, clock=clock)
     with only_one(f"upload to {settings.oss_url} {settings.bucket}/{settings.prefix}"):

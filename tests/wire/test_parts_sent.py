@@ -9,7 +9,7 @@ from imgprep.ship.submit import submit, submit_all
 from imgprep.ship.upload import upload
 
 
-def test_each_part_is_sent_with_its_images_and_none_is_outdated_by_another(tmp_path, monkeypatch):
+def test_each_part_is_sent_with_its_images_and_none_is_outdated_by_another(tmp_path, monkeypatch, capsys):
     shop = ip.open_project()
     path = tmp_path / "export.parquet"
     detached(shop.load().head(40)).to_parquet(path)
@@ -23,6 +23,8 @@ def test_each_part_is_sent_with_its_images_and_none_is_outdated_by_another(tmp_p
             monkeypatch.setenv(name, value)
         words = ["upload", str(rest[0]), "--images", str(shop.images), "--runs", str(tmp_path / "runs")]
         assert main(words) == 0, "the first part outdated it"
+        assert main(["upload", str(rest[1]), "--images", str(path), *words[4:]]) == 2
+        assert "is not a folder" in capsys.readouterr().err
         whole = ip.build_batch(shop.load().head(2), shop.images, tmp_path / "batch", progress=False)
         assert main(["upload", str(whole.folder), *words[2:]]) == 2, "its copies are what its lines describe"
         done += submit_all(rest, sandbox.settings, images=shop.images, stop_share=1.0, **options)

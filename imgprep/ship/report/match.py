@@ -268,12 +268,14 @@ def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
         if not chosen.any():
             continue
         some = keys if chosen.all() else keys.filter(chosen)
-        met = some.select("entry", *parts).join(lines.select(list(dict.fromkeys(("line", *parts)))), on=parts)
+        known = lines.select(list(dict.fromkeys(("line", *parts)))).lazy()
+        # Lazily, which copies no keys.
+        met = some.select("entry", *parts).lazy().join(known, on=parts).select("entry", "line").collect()
         if parts == ("ProductId",) and keys["PicName"].null_count() < keys.height:
             # Among entries that name images, one without an image refers to the line without an image.
             whole = met.join(lines.filter(pl.col("PicName").is_null()), on="line", how="semi")
             met = pl.concat([whole, met.join(whole, on="entry", how="anti")]) if whole.height else met
-        result.append(met.select("entry", "line"))
+        result.append(met)
     return pl.concat(result) if result else pl.DataFrame(schema={"entry": keys.schema["entry"], "line": pl.Int64})
 
 
@@ -337,7 +339,9 @@ def _without_names(raw: str, *names: str | None) -> str:
 
 
 def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:
-    at = claims["entry"].search_sorted(matched["entry"])  # faster than a join, as entries are numbered in order
+    at = matched["entry"]
+    if claims["entry"][-1] != claims.height - 1:  # there are notes among them
+        at = claims["entry"].search_sorted(at)  # faster than a join, as entries are numbered in order
     named = matched.with_columns(at.alias("at"))
     texts = None
     if named["line"].n_unique() < named.height:
@@ -345,8 +349,9 @@ def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -
         ordered = named.filter(several).sort("line", "ways", "entry")
         texts = _joined(ordered["line"], claims.select(pl.col("message", "raw").gather(ordered["at"])))
         named = pl.concat([named.filter(~several), ordered.unique("line", keep="first")])
-    result = lines.join(named.drop("entry"), on="line", how="left", maintain_order="left")
-    result = result.hstack(claims.select(pl.col("code", "cause", "message", "raw").gather(result["at"])))
+    places = lines.select("line").join(named.drop("entry"), on="line", how="left", maintain_order="left")
+    entry = claims.select(pl.col("code", "cause", "message", "raw").gather(places["at"]))
+    result = lines.hstack(places.select("ways")).hstack(entry)
     if texts is not None:
         result = result.update(texts, on="line")
     failed = pl.when(pl.col("ways") == 1).then(pl.lit(str(Outcome.FAILED))).otherwise(pl.lit(str(Outcome.UNKNOWN)))
@@ -409,7 +414,8 @@ class EntryBuffer:
             where = f"are in {self._overflow}" if self._overflow else "are only counted; read them in the report"
             _log.warning("%s more entries of the report that name no line of the batch %s", f"{left:,}", where)
         parts, self._parts = [*self._parts, self._unmatched, self._notes], []
-        return pl.concat(parts).with_row_index("entry")
+        # In one piece, as a value is found in a tenth of the time that it takes among pieces.
+        return pl.concat(parts, rechunk=True).with_row_index("entry")
 
     def _sort_out(self) -> None:
         kept = pl.concat(self._parts)

@@ -23,13 +23,22 @@ from imgprep.images.found import NO_FILE
 from imgprep.images.thumbnails import EMPTY
 from imgprep.load import mapping_panel
 from imgprep.load.drift import COLLAPSED, GONE, TOTALS
+from imgprep.load.matches import AMBIGUOUS, CHOSEN, IGNORED, MATCHED, SET_ASIDE, UNMATCHED
 from imgprep.look.findings_panel import _GROUPS
 from imgprep.look.rules.book import _SUBJECTS, RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
 from imgprep.outcomes import retry, review
 from imgprep.outcomes.asking import SANDBOX_NOTE
-from imgprep.outcomes.cause_explorer import _FILTERS, _NAMES, _TO_CHECK, END_UNKNOWN
+from imgprep.outcomes.cause_explorer import (
+    _FILTERS,
+    _NAMES,
+    _TO_CHECK,
+    END_UNKNOWN,
+    NO_FOLDER,
+    NOT_SHOWN,
+    NOT_THERE,
+)
 from imgprep.outcomes.findability import REMEDIES
 from imgprep.outcomes.reconcile import OVERLAP
 from imgprep.plan import preview
@@ -46,6 +55,7 @@ from imgprep.show.template import _environment
 
 PACKAGE = Path(imgprep.__file__).parent
 KEPT = (*NOTES.values(), OVERDUE, STRANGE, LOST, OUTSIDE, ELSEWHERE, NO_MATCH, CLOSED)
+KEPT += (NOT_THERE, NO_FOLDER, NOT_SHOWN, MATCHED, AMBIGUOUS, UNMATCHED, CHOSEN, SET_ASIDE, IGNORED)
 KEPT += (saving.SETTLED, saving.NOT_READ, saving.OTHER_SIZE, saving.CHANGED)
 DICTIONARY = Path(__file__).parents[3] / "docs" / "data.md"
 TABLE = PACKAGE / "core" / "zh.toml"
@@ -96,7 +106,12 @@ def headings():
     """Return the key of the heading of every column in the data dictionary, other than the fields of increment.meta."""
     listed = re.findall(r"^\| (`.*?`) \|", DICTIONARY.read_text(encoding="utf-8"), re.M)
     columns = {name for names in listed for name in re.findall("`(.*?)`", names)} - {*tables._INTERNAL}
-    own = columns - {*FIELD_NAMES} | {*tables._HEADERS, "first_category", "problems"}  # of Findability.by
+    own = columns - {*FIELD_NAMES} | {
+        *tables._HEADERS,
+        "first_category",
+        "problems",
+        "size",
+    }  # of Findability.by, of FindingsBrowser
     yield from (f"column {tables._HEADERS.get(name, name.replace('_', ' '))}" for name in own)
 
 
@@ -195,6 +210,9 @@ def test_the_project_opened_last_decides_and_panels_keep_their_language(tmp_path
     imgprep.open_project(tmp_path / "en")
     assert imgprep.plot_findings(found).get_title() == "2 errors in 1 row to correct: 1 for imgprep, 1 for the shop"
     assert "severity" in found._repr_html_()
+    panel._grid.opened = 0
+    assert "严重程度" in panel._opened.details.value and "没有指定图片文件夹" in panel._opened.details.value
+    assert panel._rules.groups[0]["rules"][0][3] == title(panel._rules.groups[0]["rules"][0][0], texts("zh"))
     panel.clear_filters()
     assert "条发现中的" in panel._repr_mimebundle_()["text/html"]
     imgprep.open_project(tmp_path / "en", language="zh")
