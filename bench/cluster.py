@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from bench.images import least
-from imgprep.core.executors import open_cluster, run_tasks
+from imgprep.core.executors import do_chunk, open_cluster, run_chunks
 from imgprep.fix.prepare import prepare_images
 from imgprep.look.inspect import inspect_images
 
@@ -44,10 +44,9 @@ def main(count: int = 5000, large: int = 200, chunks: int = 200, tries: int = 3)
                 f"prepare, {large} JPEGs of 3.2 MP turned: 1 worker {single:.1f} s, 2 workers {double:.1f} s:", end=" "
             )
             print(f"{single / double:.2f} times")
-            tasks = [(str(number),) for number in range(CHUNK * chunks)]
-            run = partial(run_tasks, "imgprep.look.probe:pixel_digest", executor=one, chunk=CHUNK)
-            nothing = [(str(root), name, "no digest") for (name,) in tasks]
-            [whole] = least([lambda: list(run(nothing))], time.perf_counter, tries=tries)
+            nothing = [[(str(root), f"{at}-{number}", "no digest") for number in range(CHUNK)] for at in range(chunks)]
+            run = partial(run_chunks, one, do_chunk, nothing, "imgprep.look.probe:pixel_digest", list, {})
+            [whole] = least([lambda: list(run())], time.perf_counter, tries=tries)
             print(f"a chunk of {CHUNK} tasks that find no file, one worker: {whole / chunks * 1e3:.1f} ms of wall time")
 
 
