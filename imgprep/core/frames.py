@@ -19,12 +19,12 @@ import pyarrow as pa
 P = ParamSpec("P")
 
 
-class Frame(pd.DataFrame):
-    """A frame that can be saved although its ``.attrs`` hold frames, as can the frames derived from it."""
+class Table(pd.DataFrame):
+    """A frame that notebooks show as a readable table; operations on it return plain frames."""
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
-        return Frame
+        return pd.DataFrame
 
     def to_parquet(self, *arguments: Any, **options: Any) -> Any:
         """Write the frame as pandas does, without its ``.attrs``: pandas writes them as JSON, which has no frames."""
@@ -33,10 +33,6 @@ class Frame(pd.DataFrame):
     def to_feather(self, *arguments: Any, **options: Any) -> Any:
         """Write the frame as pandas does, without its ``.attrs``, like `to_parquet`."""
         return pd.DataFrame(self).to_feather(*arguments, **options)
-
-
-class Table(Frame):
-    """A frame that notebooks show as a readable table; operations on it return frames that are shown as pandas does."""
 
     def pick(self, *columns: str, rows: int | None = None) -> pd.DataFrame:
         """Return these columns of the first `rows` rows, to show as a table; columns that do not exist are left out."""

