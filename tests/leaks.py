@@ -31,19 +31,23 @@ class Watch(logging.Handler):
 
     def __init__(self):
         super().__init__(logging.DEBUG)
-        self.secrets = set()
+        #: Those without a mark, few; and all, looked for where there is a mark: a session has a thousand keys.
+        self.secrets = (set(), set())
         self.found = []
         self.new = False
 
     def note(self, credentials):
         """Add a key's secret and token to what is looked for; give the key back."""
         self.new = True
-        self.secrets |= {text for text in (credentials.access_key_secret, credentials.security_token) if text}
+        for text in filter(None, (credentials.access_key_secret, credentials.security_token)):
+            self.secrets[True].add(text)
+            if not any(mark in text for mark in MARKS):
+                self.secrets[False].add(text)
         return credentials
 
     def look(self, text, where):
         begun = any(mark in text for mark in MARKS)  # a tenth of the time that the pattern takes
-        if (begun and SHAPE.search(text)) or any(secret in text for secret in self.secrets):
+        if (begun and SHAPE.search(text)) or any(secret in text for secret in self.secrets[begun]):
             self.found.append(where)
 
     def emit(self, record):
