@@ -32,7 +32,7 @@ class Watch(logging.Handler):
     def __init__(self):
         super().__init__(logging.DEBUG)
         #: Those without a mark, few; and all, looked for where there is a mark: a session has a thousand keys.
-        self.secrets = (set(), set())
+        self.secrets: tuple[set[str], set[str]] = (set(), set())
         self.found = []
         self.new = False
 

@@ -24,8 +24,8 @@ def watch():
 def test_the_keys_of_every_sandbox_are_known_to_the_watch(secret_watch):
     with Sandbox() as server:
         keys = [server.settings.oss_credentials.credentials(), server.issue_token(60), server.add_user()]
-        assert {key.access_key_secret for key in keys} <= secret_watch.secrets
-        assert keys[1].security_token in secret_watch.secrets
+        assert {key.access_key_secret for key in keys} <= secret_watch.secrets[True]
+        assert keys[1].security_token in secret_watch.secrets[True]
 
 
 @pytest.mark.parametrize("secret", [KEY.access_key_secret, KEY.security_token])
