@@ -72,6 +72,20 @@ def test_causes_by_a_catalogue_column_are_shares_of_the_lines_with_that_value(fi
     ]
 
 
+def test_causes_of_each_run_are_counted_by_a_column_of_the_catalogue_or_the_outcome(first):
+    counted = tally_causes([first], by="brand")
+    assert counted[["brand", "cause", "count"]].values.tolist() == [
+        ["Ærø", "rotated", 2],
+        ["山茶", "bad_region", 1],
+    ]
+    assert tally_causes([first], by="side")["side"].tolist() == ["100…199 px"] * 2
+    assert tally_causes([first], by="PicName")["count"].sum() == 3
+    with pytest.raises(KeyError, match=r"'colour': neither the catalogue nor the facts .* they have row, brand, "):
+        tally_causes([first], by="colour")
+    with pytest.raises(KeyError, match="is a column of the tally itself"):
+        tally_causes([first], by="lines")
+
+
 def test_a_run_without_failures_has_no_causes_by_any_column(second):
     second.outcome = second.outcome.assign(outcome="imported", cause=None)
     tally = tally_by(second, "brand")
