@@ -43,6 +43,8 @@ _READ = (
     ({"state_ours", "iou"}, ("PicName", *WIRE_ORDER, "iou", "agree", "CategoryId", "category", "problem")),
     ({"cause", "code", "outcome"}, ("line", "ProductId", "PicName", "verdict", "rule", "cause", "code", "decision")),
 )
+#: Columns that identify a kind of frame → its name, for headings that mean something else there.
+_KINDS = (({"runs", "first", "last", "open"}, "dates"),)
 #: Columns of names, which are not wrapped.
 _NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
 #: Columns whose values are texts of ours.
@@ -85,10 +87,7 @@ def table_html(
     lines = [{"severity": severity, "cells": row} for severity, row in zip(severities, cells, strict=True)]
     titles = {**_HEADERS, **(headers or {})}
     return template("table.html", t.language).render(
-        columns=[
-            (t.heading(titles.get(str(name), str(name).replace("_", " "))), kind)
-            for name, kind in zip(names, kinds, strict=True)
-        ],
+        columns=[(title, kind) for title, kind in zip(_titles(frame, names, titles, t), kinds, strict=True)],
         rows=lines[:visible],
         folded=lines[visible:],
         left=max(0, len(frame) - MOST),
@@ -110,7 +109,7 @@ def table_text(frame: pd.DataFrame) -> str:
     rows = rows.head(len(frame) if len(frame) <= UNFOLDED else VISIBLE)
     labels = frame.attrs.get("labels", {})
     cells = [[_cell(name, row[str(name)], labels, t) for name in names] for row in records(rows[names])]
-    titles = [t.heading(_HEADERS.get(str(name), str(name).replace("_", " "))) for name in names]
+    titles = _titles(frame, names, _HEADERS, t)
     columns = [[row[at] for row in cells] for at in range(len(names))]
     kinds = [_kind(name, frame[name], column) for name, column in zip(names, columns, strict=True)]
     widths = [max(map(cell_len, [title, *column])) for title, column in zip(titles, columns, strict=True)]
@@ -159,6 +158,11 @@ def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
     hidden = [str(name) for name in frame.columns if name not in names]
     first = [name for name in _FIRST if name in names]
     return [*first, *(name for name in names if name not in first)], hidden
+
+
+def _titles(frame: pd.DataFrame, names: list[Any], headers: dict[str, str], t: Texts) -> list[str]:
+    kind = next((kind for columns, kind in _KINDS if columns <= set(frame.columns)), "")
+    return [t.heading(headers.get(str(name), str(name).replace("_", " ")), kind) for name in names]
 
 
 def _kind(name: Any, column: pd.Series, texts: list[str]) -> str:

@@ -37,11 +37,13 @@ from imgprep.outcomes.cause_explorer import (
     END_UNKNOWN,
     NO_FOLDER,
     NOT_SHOWN,
-    NOT_THERE,
 )
+from imgprep.outcomes.cause_explorer import NOT_THERE as NO_FOLDER_HAS_IT
 from imgprep.outcomes.findability import REMEDIES
 from imgprep.outcomes.reconcile import OVERLAP
+from imgprep.outcomes.verify import AS_SENT, NOT_THERE, _sentence
 from imgprep.plan import preview
+from imgprep.ship.gallery import HELD
 from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.task_status import LOST, NOTES, OVERDUE, STRANGE, State, note_of
@@ -55,7 +57,7 @@ from imgprep.show.template import _environment
 
 PACKAGE = Path(imgprep.__file__).parent
 KEPT = (*NOTES.values(), OVERDUE, STRANGE, LOST, OUTSIDE, ELSEWHERE, NO_MATCH, CLOSED)
-KEPT += (NOT_THERE, NO_FOLDER, NOT_SHOWN, MATCHED, AMBIGUOUS, UNMATCHED, CHOSEN, SET_ASIDE, IGNORED)
+KEPT += (NO_FOLDER_HAS_IT, NO_FOLDER, NOT_SHOWN, MATCHED, AMBIGUOUS, UNMATCHED, CHOSEN, SET_ASIDE, IGNORED)
 KEPT += (saving.SETTLED, saving.NOT_READ, saving.OTHER_SIZE, saving.CHANGED)
 DICTIONARY = Path(__file__).parents[3] / "docs" / "data.md"
 TABLE = PACKAGE / "core" / "zh.toml"
@@ -112,6 +114,7 @@ def headings():
         "problems",
         "size",
     }  # of Findability.by, of FindingsBrowser
+    yield from ("column runs", "column open", "column first (dates)", "column last (dates)")  # of causes' spans
     yield from (f"column {tables._HEADERS.get(name, name.replace('_', ' '))}" for name in own)
 
 
@@ -228,6 +231,22 @@ def test_results_in_words_and_notes_of_runs_are_in_the_language(demo_runs, monke
         assert t.kept(note).startswith("任务") and texts().kept(note) == note
     assert "STOPPED" in t.kept(note_of(State.CANCELLED, "STOPPED"))
     assert t.kept("not one of the notes") == "not one of the notes"
+
+
+def test_a_heading_has_the_meaning_of_its_table(demo_runs):
+    html = table_html(imgprep.Runs(demo_runs).cause_spans(), language="zh")
+    assert all(f">{title}<" in html for title in ("首次出现", "最近出现", "运行数", "尚未解决"))
+    assert "排在第一" not in html and "上次导出" not in html
+    assert texts("zh").heading("first") == "排在第一" and texts("zh").heading("last") == "上次导出"
+
+
+def test_the_result_of_a_sample_is_one_sentence_in_either_language(monkeypatch):
+    asked = pd.DataFrame({"state": [HELD] * 3, "answer": [AS_SENT, AS_SENT, NOT_THERE]})
+    result = "with 95% confidence, between 20.0% and 90.0% of 8 images are there as sent (3 were checked, 1 differ)"
+    assert _sentence(asked, 0, 8, (0.2, 0.9), 0.95) == result
+    monkeypatch.setenv("IMGPREP_LANGUAGE", "zh")
+    result = "置信度 95% 时，8 张图片中有 20.0% 至 90.0% 与发送的一致（检查了 3 张，1 张不同）"
+    assert _sentence(asked, 0, 8, (0.2, 0.9), 0.95) == result
 
 
 def test_an_unknown_language_is_refused_and_named_where_it_is_set(tmp_path):
