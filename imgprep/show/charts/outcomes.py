@@ -109,7 +109,7 @@ def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = Fals
     for place, total, success in list(zip(places, bottom + resent, tally["success"], strict=True))[::step]:
         text = "" if pd.isna(success) else percent(success)
         ax.annotate(text, (place, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
-    ax.margins(y=0.12)
+    ax.set_ylim(0, 1.12 * max(1, *(bottom + resent)))
     done, lines = sum(int((tally[end] - again[end]).sum()) for end in ("imported", "deleted")), int(first.sum())
     answer = {"done": f"{done:,}", "lines": t.counted(lines, "line"), "share": percent(done / max(1, lines))}
     again_too = bool(resent.any())
