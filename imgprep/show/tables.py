@@ -60,6 +60,10 @@ _WORDS = (
     "change",
     "difference",
     "state",
+    "reason",
+    "way",
+    "detail",
+    "how",
 )
 #: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
 _LABELS = {cause.id: cause.label for cause in CAUSES}
@@ -197,7 +201,7 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     if str(name).partition("_")[0] == "cause":
         return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
     if name in _WORDS and isinstance(value, str):
-        return shown(t(str(value)), CELL)
+        return shown(t.table.get(f"{name} {value}") or translated(value, t), CELL)
     if name == "fix":
         return shown(t.remedy(str(value)), CELL)
     if name == "rule":
@@ -209,6 +213,16 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     if isinstance(value, (list, tuple, set)):
         return ", ".join(shown(item, CELL) for item in value)
     return shown(value, CELL)
+
+
+def translated(text: str, t: Texts) -> str:
+    """Return a text, or a list of texts, in the language; what has no entry stays as it is."""
+    for mark, between in ((" → ", " → "), (" · ", " · "), (", ", t(", "))):
+        parts = text.split(mark)
+        words = [t(part) for part in parts]
+        if len(parts) > 1 and words != parts:
+            return between.join(words)
+    return t.kept(text)
 
 
 def _number(name: str, value: float) -> str:
