@@ -43,6 +43,8 @@ _READ = (
     ({"state_ours", "iou"}, ("PicName", *WIRE_ORDER, "iou", "agree", "CategoryId", "category", "problem")),
     ({"cause", "code", "outcome"}, ("line", "ProductId", "PicName", "verdict", "rule", "cause", "code", "decision")),
 )
+#: Columns that identify a kind of frame → its name, for headings that mean something else there.
+_KINDS = (({"runs", "first", "last", "open"}, "dates"),)
 #: Columns of names, which are not wrapped.
 _NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
 #: Columns whose values are texts of ours.
@@ -58,6 +60,10 @@ _WORDS = (
     "change",
     "difference",
     "state",
+    "reason",
+    "way",
+    "detail",
+    "how",
 )
 #: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
 _LABELS = {cause.id: cause.label for cause in CAUSES}
@@ -85,10 +91,7 @@ def table_html(
     lines = [{"severity": severity, "cells": row} for severity, row in zip(severities, cells, strict=True)]
     titles = {**_HEADERS, **(headers or {})}
     return template("table.html", t.language).render(
-        columns=[
-            (t.heading(titles.get(str(name), str(name).replace("_", " "))), kind)
-            for name, kind in zip(names, kinds, strict=True)
-        ],
+        columns=[(title, kind) for title, kind in zip(_titles(frame, names, titles, t), kinds, strict=True)],
         rows=lines[:visible],
         folded=lines[visible:],
         left=max(0, len(frame) - MOST),
@@ -110,7 +113,7 @@ def table_text(frame: pd.DataFrame) -> str:
     rows = rows.head(len(frame) if len(frame) <= UNFOLDED else VISIBLE)
     labels = frame.attrs.get("labels", {})
     cells = [[_cell(name, row[str(name)], labels, t) for name in names] for row in records(rows[names])]
-    titles = [t.heading(_HEADERS.get(str(name), str(name).replace("_", " "))) for name in names]
+    titles = _titles(frame, names, _HEADERS, t)
     columns = [[row[at] for row in cells] for at in range(len(names))]
     kinds = [_kind(name, frame[name], column) for name, column in zip(names, columns, strict=True)]
     widths = [max(map(cell_len, [title, *column])) for title, column in zip(titles, columns, strict=True)]
@@ -161,6 +164,11 @@ def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
     return [*first, *(name for name in names if name not in first)], hidden
 
 
+def _titles(frame: pd.DataFrame, names: list[Any], headers: dict[str, str], t: Texts) -> list[str]:
+    kind = next((kind for columns, kind in _KINDS if columns <= set(frame.columns)), "")
+    return [t.heading(headers.get(str(name), str(name).replace("_", " ")), kind) for name in names]
+
+
 def _kind(name: Any, column: pd.Series, texts: list[str]) -> str:
     """Return the style of a column: number, name, long, short or none."""
     if pd.api.types.is_numeric_dtype(column) and column.dtype not in ("bool", "boolean"):
@@ -193,7 +201,7 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     if str(name).partition("_")[0] == "cause":
         return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
     if name in _WORDS and isinstance(value, str):
-        return shown(t(str(value)), CELL)
+        return shown(t.table.get(f"{name} {value}") or translated(value, t), CELL)
     if name == "fix":
         return shown(t.remedy(str(value)), CELL)
     if name == "rule":
@@ -205,6 +213,16 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     if isinstance(value, (list, tuple, set)):
         return ", ".join(shown(item, CELL) for item in value)
     return shown(value, CELL)
+
+
+def translated(text: str, t: Texts) -> str:
+    """Return a text, or a list of texts, in the language; what has no entry stays as it is."""
+    for mark, between in ((" → ", " → "), (" · ", " · "), (", ", t(", "))):
+        parts = text.split(mark)
+        words = [t(part) for part in parts]
+        if len(parts) > 1 and words != parts:
+            return between.join(words)
+    return t.kept(text)
 
 
 def _number(name: str, value: float) -> str:

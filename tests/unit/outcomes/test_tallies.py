@@ -188,8 +188,9 @@ def test_a_deleted_product_is_an_end_of_each_of_its_images_and_no_image(first):
 def test_the_chart_of_outcomes_draws_lines_sent_again_apart(first, second):
     tally = tally_outcomes([first, second])
     ax = plot_outcomes(tally)
-    assert ax.get_title() == "Outcomes of 7 lines sent for the first time in 2 runs"
-    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "sent again"
+    assert ax.get_title() == "2 of 7 lines sent for the first time imported or deleted (29%), in 2 runs"
+    assert ax.get_legend().get_texts()[0].get_text() == "sent again: 2"
+    assert not any(bar.get_hatch() for bar in ax.patches)
     assert sum(bar.get_height() for bar in ax.patches) == 9
     line, again = plot_outcomes(tally, share=True).child_axes[0].lines
     assert line.get_ydata().tolist() == [40, 0] and again.get_ydata().tolist()[1] == 50
