@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
+import re
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from imgprep.core.frames import records
@@ -25,9 +28,11 @@ CELL = 600
 _SEVERITIES = ("error", "warning", "info")
 #: Severity of the results of `preflight`.
 _RESULTS = {"fail": "error", "warn": "warning", "unknown": "info"}
-_SHARES = ("share", "success", "first_time", "held_back", "recall", "rank_1")
+_SHARES = ("share", "success", "first_time", "held_back", "recall", "rank_1", "same", "probability")
 _SCORES = ("score", "confidence", "iou", "scale_x", "scale_y", "seconds")
 _MOMENTS = ("at", "started", "ended", "modified", "created", "since", "when")
+#: Columns whose numbers are codes, not counts.
+_CODES = re.compile(r"CategoryId|IntAttr|(.*[_ ])?id$|.*I[dD]$")
 #: Internal columns: not displayed, but kept in the frame.
 _INTERNAL = ("digest", "source_digest", "phash", "position", "raw", "id_hash")
 _HEADERS = {"label": "cause", "ProductId": "product", "PicName": "image", "in_gallery": "in the gallery"}
@@ -81,7 +86,7 @@ def table_html(
     language: str | None = None,
 ) -> str:
     """Return a frame as an HTML table; empty and internal columns are named below it."""
-    t = texts(language or display_language())
+    t, frame = texts(language or display_language()), _with_own_names(frame)
     names, hidden = _columns(frame)
     rows = _worst_first(frame).head(MOST)
     labels = frame.attrs.get("labels", {})
@@ -107,7 +112,7 @@ def table_text(frame: pd.DataFrame) -> str:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    t = texts(display_language())
+    t, frame = texts(display_language()), _with_own_names(frame)
     names, hidden = _columns(frame)
     rows = _worst_first(frame)
     rows = rows.head(len(frame) if len(frame) <= UNFOLDED else VISIBLE)
@@ -140,11 +145,22 @@ def table_text(frame: pd.DataFrame) -> str:
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     if not len(frame):
         lines.append(t("no rows"))
+    elif not names:
+        lines = [t.counted(len(frame), "row")]
     if left := len(frame) - len(rows):
         lines.append(t("{count} more of {total}", count=f"{left:,}", total=t.counted(len(frame), "row")))
     if hidden and len(rows):
         lines.append(t("Not shown: {columns}", columns=", ".join(hidden)))
     return "\n".join(lines)
+
+
+def _with_own_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with column names that are text and differ: a second "a" becomes "a (2)"."""
+    names: list[str] = []
+    for name in map(str, frame.columns):
+        again = next(at for at in itertools.count(1) if (name if at == 1 else f"{name} ({at})") not in names)
+        names.append(name if again == 1 else f"{name} ({again})")
+    return frame if names == frame.columns.tolist() else frame.set_axis(names, axis=1)
 
 
 def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
@@ -210,6 +226,8 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
         return _number(str(name), value)
     if isinstance(value, pd.Timestamp) or name in _MOMENTS:
         return _moment(value)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, (list, tuple, set)):
         return ", ".join(shown(item, CELL) for item in value)
     return shown(value, CELL)
@@ -230,6 +248,8 @@ def _number(name: str, value: float) -> str:
         return percent(value, 1)
     if name == "change" and isinstance(value, float):  # relative; a change of counts is an integer
         return f"{value:+.1%}"
+    if _CODES.match(name) and float(value).is_integer():
+        return str(int(value))
     if name in _SCORES:
         return f"{value:.2f}"
     return f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}"
