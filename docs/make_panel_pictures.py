@@ -28,8 +28,10 @@ CHOSEN = (
     "annotator-grid-dark-1280",
     "annotator-empty-light-700",
     "findings-light-1280",
+    "findings-dark-700",
     "match-dark-1280",
     "mapping-light-1280",
+    "mapping-dark-700",
     "causes-dark-1280",
     "causes-light-700",
     "run-processing-light-1280",
@@ -46,7 +48,7 @@ facts = shop.inspect(catalogue, progress=False)
 findings = shop.check(catalogue, facts)
 run = shop.runs().newest(failed=True)
 built = ip.build_batch(catalogue, shop.images, shop.work / "all", keep_refused=True, progress=False)
-sandbox = ip.Sandbox(task_seconds=5, throttle=False).start()
+sandbox = ip.Sandbox(task_seconds=5, throttle=False, strict=["int32"]).start()
 there = sandbox.settings.with_(project=shop.work / "there")
 _ = ip.upload(built.folder, None, there, progress=False)
 sent = ip.submit(built.folder, there, runs=there.runs, progress=False)"""

@@ -19,6 +19,7 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
+from imgprep.core.frames import returns_table
 from imgprep.core.language import display_language, texts, use_language
 from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, from_environment, is_oss
 from imgprep.core.text import percent
@@ -207,6 +208,18 @@ class Runs(list[Run]):
     ['run', 'cause', 'label']
     """
 
+    def __add__(self, more: list[Any], /) -> Runs:  # type: ignore[override]  # runs and nothing else
+        return Runs(super().__add__(more))
+
+    def __mul__(self, times: SupportsIndex, /) -> Runs:
+        return Runs(super().__mul__(times))
+
+    __rmul__ = __mul__
+
+    def copy(self) -> Runs:
+        """Return a new `Runs` of the same runs."""
+        return Runs(self)
+
     def __repr__(self) -> str:
         states = pd.Series([str(run.state) for run in self], dtype="str").value_counts(sort=False)
         galleries = ", ".join(dict.fromkeys(run.settings.get("instance") or "no instance" for run in self))
@@ -228,6 +241,11 @@ class Runs(list[Run]):
         """The runs that have ended."""
         return Runs(run for run in self if run.ended)
 
+    @property
+    def _by_time(self) -> Runs:
+        """Each run once, oldest first, in whatever order this list was put."""
+        return Runs(sorted({run.id: run for run in self}.values(), key=lambda run: run.sort_key))
+
     def newest(self, *, failed: bool = False) -> Run:
         """Return the newest ended run; with `failed`, the newest one that has failed lines, if there is any.
 
@@ -236,7 +254,7 @@ class Runs(list[Run]):
         ConfigError
             If no run has ended.
         """
-        ended = self.ended
+        ended = self._by_time.ended
         if not ended:
             remedy = "first submit a batch and follow it until it ends, or rehearse one (as notebook 00 does)"
             raise ConfigError(f"no run has ended here yet; {remedy}")
@@ -249,10 +267,11 @@ class Runs(list[Run]):
         t = texts(display_language(self[0].folder if self else None))
         if not self:
             return t("no run yet")
-        tally = tally_outcomes(self)
+        runs = self._by_time
+        tally = tally_outcomes(runs)
         (early, late), still = progress_of(tally), t.counted(int(tally["backlog"].iloc[-1]), "open image")
-        if len(self) == 1:
-            return t("{run}; {images}", run=self[0].sentence, images=still)
+        if len(runs) == 1:
+            return t("{run}; {images}", run=runs[0].sentence, images=still)
         before, after = percent(early), percent(late)
         if before == after:
             went = t("first-time success was {after}", after=after)
@@ -266,9 +285,9 @@ class Runs(list[Run]):
             )
         return t(
             "{runs}, {first} to {last}: {went}; {images} now, {most} at most",
-            runs=t.counted(len(self), "run"),
-            first=self[0].started_at[:10],
-            last=self[-1].started_at[:10],
+            runs=t.counted(len(runs), "run"),
+            first=runs[0].started_at[:10],
+            last=runs[-1].started_at[:10],
             went=went,
             images=still,
             most=f"{int(tally['backlog'].max()):,}",
@@ -291,10 +310,19 @@ class Runs(list[Run]):
         return tally_by(self, column)
 
     def changes(self, back: int = 1) -> pd.DataFrame:
-        """Return how failures changed between the newest run and the one `back` runs earlier."""
-        if len(self) < 2:
+        """Return how failures changed between the newest run and the one `back` runs earlier, at most the oldest.
+
+        Raises
+        ------
+        ConfigError
+            If `back` is less than 1, or there are fewer than two runs.
+        """
+        runs = self._by_time
+        if back < 1:
+            raise ConfigError(f"changes: back is {back}, but must be 1 (the run before the newest) or more")
+        if len(runs) < 2:
             raise ConfigError("changes: needs two runs, but there are fewer than two; ship another batch first")
-        return tally_failure_changes(self[max(0, len(self) - 1 - back)], self[-1], runs=self)
+        return tally_failure_changes(runs[max(0, len(runs) - 1 - back)], runs[-1], runs=runs)
 
     def flow(self) -> pd.DataFrame:
         """Return the sequences of outcomes that images went through; see `tally_flow`."""
@@ -357,6 +385,7 @@ class Project:
         """Return the catalogue, read as the project says; `path` names another export. See `load_catalogue`."""
         return load_catalogue(path or self.settings.catalogue, **self.settings.reading)
 
+    @returns_table
     def load_earlier(self, catalogue: pd.DataFrame) -> pd.DataFrame:
         """Return the catalogue of the export before `catalogue`, for comparison and planning.
 

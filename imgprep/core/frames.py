@@ -183,6 +183,8 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as dicts of plain Python objects by column name, NA as None."""
     names = [str(name) for name in frame.columns]
     columns = [_plain(column) for _, column in frame.items()]
+    if not columns:
+        return [{} for _ in range(len(frame))]
     return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 

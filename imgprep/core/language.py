@@ -43,9 +43,10 @@ class Texts:
         text = self.table.get(f"{{count}} {noun}")
         return counted(count, noun, plural) if text is None else text.format(count=f"{count:,}")
 
-    def heading(self, english: str) -> str:
-        """Return the heading of a column; the entry of "times" is ``column times``."""
-        return self.table.get(f"column {english}") or self(english)
+    def heading(self, english: str, kind: str = "") -> str:
+        """Return the heading of a column; the entry of "times" is ``column times``, or that with `kind` in brackets."""
+        of_kind = self.table.get(f"column {english} ({kind})")
+        return of_kind or self.table.get(f"column {english}") or self(english)
 
     def kept(self, english: str) -> str:
         """Return a text that exists in English, such as a run's note in a file, by the template among the notes."""

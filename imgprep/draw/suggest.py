@@ -21,6 +21,7 @@ from PIL import Image
 
 from imgprep.core.errors import RegionError
 from imgprep.core.executors import Elsewhere, run_tasks
+from imgprep.core.frames import returns_table
 from imgprep.core.notebook import shows
 from imgprep.core.processes import LostTask
 from imgprep.core.regions import Region
@@ -120,6 +121,7 @@ def suggest_region(
     return region, confidence
 
 
+@returns_table
 def suggest_regions(
     names: Names,
     root: str | os.PathLike[str],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import os
 from dataclasses import dataclass
 
@@ -47,7 +48,12 @@ class Thumb:
 
 
 def thumb_of(
-    name: str, root: str | os.PathLike[str] | Source, *, side: int = 160, region: Region | None = None
+    name: str,
+    root: str | os.PathLike[str] | Source,
+    *,
+    side: int = 160,
+    region: Region | None = None,
+    dashed: bool = False,
 ) -> Thumb:
     """Return a thumbnail of the image `name` below `root`, at most `side` pixels wide and high."""
     try:
@@ -55,28 +61,28 @@ def thumb_of(
         data = source.read(source.find(name))
     except (Unfit, ImgprepError) as error:
         return Thumb(why=str(error))
-    return draw_thumb(data, side=side, region=region)
+    return draw_thumb(data, side=side, region=region, dashed=dashed)
 
 
-def draw_thumb(data: bytes, *, side: int = 160, region: Region | None = None) -> Thumb:
+def draw_thumb(data: bytes, *, side: int = 160, region: Region | None = None, dashed: bool = False) -> Thumb:
     """Return a thumbnail of the image in `data`; see `thumb_of`."""
     try:
         if not data:
             return Thumb(why=EMPTY)
-        return _small(data, side, region)
+        return _small(data, side, region, dashed=dashed)
     except NotAnImage as error:
         return Thumb(why=_REASON.get(what := kind_of(data) or "", f"{what}, not an image" if what else str(error)))
     except Exception as error:  # noqa: BLE001  a broken image can raise any exception
         why = str(error)[:300] or type(error).__name__
     try:
         # The rest of a truncated JPEG is often enough to recognise it.
-        rest = _small(data + _END_OF_JPEG, side, region) if data.startswith(b"\xff\xd8") else Thumb()
+        rest = _small(data + _END_OF_JPEG, side, region, dashed=dashed) if data.startswith(b"\xff\xd8") else Thumb()
     except Exception:  # noqa: BLE001
         rest = Thumb()
     return Thumb(rest.data, rest.size, why)
 
 
-def _small(data: bytes, side: int, region: Region | None) -> Thumb:
+def _small(data: bytes, side: int, region: Region | None, *, dashed: bool) -> Thumb:
     with open_header(io.BytesIO(data)) as image:
         stored = image.size
         image.draft(None, (2 * side, 2 * side))
@@ -84,17 +90,26 @@ def _small(data: bytes, side: int, region: Region | None) -> Thumb:
         size = upright_size(*stored, exif_orientation(image))
         small = open_upright(image, max_side=side)
     if region is not None:
-        _outline(small, size, region)
+        _outline(small, size, region, dashed=dashed)
     out = io.BytesIO()
     small.save(out, "JPEG", quality=80)
     return Thumb(out.getvalue(), size)
 
 
-def _outline(small: Image.Image, size: tuple[int, int], region: Region) -> None:
+def _outline(small: Image.Image, size: tuple[int, int], region: Region, *, dashed: bool) -> None:
     across, down = small.width / size[0], small.height / size[1]
     left, top = region.x1 * across, region.y1 * down
     box = (left, top, max(left, region.x2 * across - 1), max(top, region.y2 * down - 1))
     width = max(2, max(small.size) // 100)
     pen = ImageDraw.Draw(small)
     pen.rectangle(box, outline="white", width=width + 2)
-    pen.rectangle(box, outline=OUTLINE, width=width)
+    if not dashed:
+        pen.rectangle(box, outline=OUTLINE, width=width)
+        return
+    x1, y1, x2, y2 = box
+    for start in range(0, math.ceil(max(x2 - x1, y2 - y1)), 7 * width):
+        x, y = x1 + start, y1 + start
+        for top in (y1, y2 - width + 1) if x <= x2 else ():
+            pen.rectangle((x, top, min(x2, x + 4 * width), top + width - 1), fill=OUTLINE)
+        for left in (x1, x2 - width + 1) if y <= y2 else ():
+            pen.rectangle((left, y, left + width - 1, min(y2, y + 4 * width)), fill=OUTLINE)

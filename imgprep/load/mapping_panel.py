@@ -234,7 +234,9 @@ class MappingPanel:
             text = self._t(BY_NAME[field].meaning)
             meaning = widgets.HTML(_html("aside", text=text), layout={"flex": "1 1 0", "min_width": "0"})
             rows.append(widgets.HBox([*controls, *([meaning] if field != _TEXT else [])]))
-        head = _html("head", file=file, rows=self._t.counted(len(full), "row"), preset=self._preset, why=why)
+        head = _html(
+            "head", file=file, rows=self._t.counted(len(full), "row"), preset=self._preset, why=self._t.kept(why)
+        )
         wide = _scrolling([self._preview, self._message], "0 0 auto")
         wide.add_class("imgprep-wide")  # a table of as many columns as there are fields scrolls
         parts = [_scrolling(rows, "1 1 400px"), _scrolling([self._categories.view], "1 1 330px")]

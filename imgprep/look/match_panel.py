@@ -15,7 +15,7 @@ from imgprep.core.text import shown
 from imgprep.images.found import Source
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
-from imgprep.load.matches import matches_frame, write_matches
+from imgprep.load.matches import AMBIGUOUS, matches_frame, write_matches
 from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
 from imgprep.look.match_files import decide, undecided
 from imgprep.show.still import LeavesPicture
@@ -187,11 +187,22 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
             self._file = self._shown[change["new"]]
             record = self.matches[self.matches["file"] == self._file].iloc[0]
             thumb = thumb_of(self._file, self._source, side=LARGE)
-            fields = [("", value) for value in (self._file, record["how"], record["detail"], self._t(thumb.why))]
+            detail = "" if pd.isna(record["detail"]) else record["detail"]
+            fields = [
+                ("", value) for value in (self._file, self._how(record), self._t(str(detail)), self._t(thumb.why))
+            ]
             self._opened.show(thumb, template("details.html", self._t.language).render(fields=fields))
             self._none.disabled = False
             self._search.value = ""
             self._offer()
+
+    def _how(self, record: pd.Series) -> str:
+        """Return the evidence in the panel's language; that of an ambiguous file names the products."""
+        t, parts = self._t, []
+        for part in str(record["how"]).split("; or "):
+            product, colon, ways = part.partition(": ") if record["state"] == AMBIGUOUS else ("", "", part)
+            parts.append(product + (colon and t(": ")) + t("; ").join(map(t.kept, ways.split("; "))))
+        return t("; or ").join(parts)
 
     def _offer(self) -> None:
         with self._lock:

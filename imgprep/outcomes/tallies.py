@@ -15,7 +15,7 @@ from imgprep.core.frames import attach, returns_table, to_pandas
 from imgprep.core.settings import gallery_name
 from imgprep.outcomes.counting import KEY, count_lines, image_ends, in_order, read_each
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, known_to
-from imgprep.ship.report.match import Outcome
+from imgprep.ship.report.match import OUTCOME_COLUMNS, Outcome
 from imgprep.ship.run import Run, load_runs
 
 
@@ -76,7 +76,8 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     causes : CauseTable, optional
         Provides labels, families and remedies; default: the table that the runs were read with.
     by : str, optional
-        A column of the outcome frame; each of its values is counted separately.
+        A column of the outcome frame, the catalogue or the facts, or ``side`` (see `tally_by`); each of its values is
+        counted separately.
 
     Returns
     -------
@@ -85,6 +86,11 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
         failed for it), ``again`` (lines sent again that failed for it), ``failed`` and ``lines`` (first-time lines),
         ``share`` (of the first-time lines). Oldest run first, then by count; `unrecognised` comes first in its run.
         ``.attrs["runs"]``: ``run, failed, unknown, lines`` of every run counted, including runs without failures.
+
+    Raises
+    ------
+    KeyError
+        If no frame has the column `by`, or it is the name of one of the tally's own columns.
 
     Examples
     --------
@@ -97,9 +103,17 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     runs = in_order(runs)
     table = known_to(runs, causes).frame().set_index("cause")[["label", "family", "remedy"]]
     keys = ["cause"] if by is None else ["cause", by]
+    columns = ["run", *keys, "label", "family", "remedy", "count", "again", "failed", "lines", "share"]
+    if by is not None and columns.count(by) > 1:
+        raise KeyError(f"{by!r}: is a column of the tally itself; rename the column of the export to count by it")
     wanted = list(dict.fromkeys([*KEY, "outcome", *keys]))
+
+    def read(run: Run) -> pd.DataFrame:
+        own = by is None or by in OUTCOME_COLUMNS
+        return run.outcome_columns(*wanted) if own else _with_values(run, str(by)).rename(columns={"value": str(by)})
+
     parts, counted = [], []
-    for run, lines, _ in count_lines(runs, lambda run: run.outcome_columns(*wanted)):
+    for run, lines, _ in count_lines(runs, read):
         failed = lines[lines["outcome"] == Outcome.FAILED]
         each = failed.assign(count=~failed["again"]).astype({"count": "int64", "again": "int64"})
         counts = each.groupby(keys, dropna=False, sort=False)[["count", "again"]].sum().reset_index()
@@ -111,7 +125,6 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
         }
         parts.append(counts.assign(**sums))
         counted.append(sums)
-    columns = ["run", *keys, "label", "family", "remedy", "count", "again", "failed", "lines", "share"]
     if not parts:
         return pd.DataFrame(columns=columns)
     tally = pd.concat(parts, ignore_index=True).merge(table, left_on="cause", right_index=True, how="left")

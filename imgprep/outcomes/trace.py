@@ -27,7 +27,7 @@ from imgprep.ship.checks import read_checks, saved_checks
 from imgprep.ship.gallery import gallery_state, own_runs
 from imgprep.ship.report.causes import known_to
 from imgprep.ship.run import Run, load_runs
-from imgprep.show.tables import table_html
+from imgprep.show.tables import table_html, translated
 from imgprep.show.template import template
 
 _COLUMNS = ["at", "run", "what", "PicName", "detail"]
@@ -221,9 +221,11 @@ def _answer(events: pd.DataFrame, held: pd.DataFrame, gallery: str, t: Texts) ->
     ends = events[events["what"].isin(["imported", "deleted"])]
     if there.empty and len(ends) and ends["what"].iloc[-1] == "deleted":
         orders = events[(events["what"] == "sent") & (events["run"] == ends["run"].iloc[-1])]
-        parts.append(f"{t('deleted')}{t(': ')}{orders['detail'].iloc[-1]}" if len(orders) else t("deleted"))
+        parts.append(
+            f"{t('deleted')}{t(': ')}{translated(orders['detail'].iloc[-1], t)}" if len(orders) else t("deleted")
+        )
     missing = events[events["what"].isin(["failed", "excluded"]) & ~events["PicName"].isin(there["PicName"])]
     for name, group in missing.groupby("PicName", dropna=False):
         event, image = group.iloc[-1], name if isinstance(name, str) else t("a row without an image")
-        parts.append(f"{image} {t(event['what'])}{t(': ')}{event['detail']}")
+        parts.append(f"{image} {t(event['what'])}{t(': ')}{translated(event['detail'], t)}")
     return t("; ").join(parts)

@@ -163,8 +163,7 @@ def verify_gallery(
     kept = asked["state"].eq(HELD)
     good = int((kept & asked["answer"].eq(AS_SENT)).sum())
     interval = share_interval(good, int(kept.sum()), images, confidence)
-    sure = f"with {100 * confidence:.6g}% confidence, between {' and '.join(percent(end, 1) for end in interval)}"
-    sentence = _sentence(asked, len(settled), images, sure)
+    sentence = _sentence(asked, len(settled), images, interval, confidence)
     check.finish(sentence)
     at = check.at.isoformat(timespec="seconds")
     return Verification(asked, differences, settled, images, interval, sentence, at, check.file)
@@ -399,7 +398,7 @@ def _same(sent: dict[str, Any], there: dict[str, Any]) -> bool:
 # The result in words
 
 
-def _sentence(asked: pd.DataFrame, settled: int, images: int, sure: str) -> str:
+def _sentence(asked: pd.DataFrame, settled: int, images: int, interval: tuple[float, float], confidence: float) -> str:
     t = texts(display_language())
     held = asked[asked["state"] == HELD]
     good = int(held["answer"].eq(AS_SENT).sum())
@@ -410,8 +409,11 @@ def _sentence(asked: pd.DataFrame, settled: int, images: int, sure: str) -> str:
         text = t("none of {images} was checked", images=t.counted(images, "image"))
     else:
         text = t(
-            "{share} of {images} are there as sent ({checked} were checked, {different} differ)",
-            share=sure,
+            "with {confidence}% confidence, between {least} and {most} of {images} are there as sent "
+            "({checked} were checked, {different} differ)",
+            confidence=f"{100 * confidence:.6g}",
+            least=percent(interval[0], 1),
+            most=percent(interval[1], 1),
             images=t.counted(images, "image"),
             checked=f"{len(held):,}",
             different=f"{len(held) - good:,}",

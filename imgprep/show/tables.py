@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
+import re
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from imgprep.core.frames import records
@@ -25,9 +28,11 @@ CELL = 600
 _SEVERITIES = ("error", "warning", "info")
 #: Severity of the results of `preflight`.
 _RESULTS = {"fail": "error", "warn": "warning", "unknown": "info"}
-_SHARES = ("share", "success", "first_time", "held_back", "recall", "rank_1")
+_SHARES = ("share", "success", "first_time", "held_back", "recall", "rank_1", "same", "probability")
 _SCORES = ("score", "confidence", "iou", "scale_x", "scale_y", "seconds")
 _MOMENTS = ("at", "started", "ended", "modified", "created", "since", "when")
+#: Columns whose numbers are codes, not counts.
+_CODES = re.compile(r"CategoryId|IntAttr|(.*[_ ])?id$|.*I[dD]$")
 #: Internal columns: not displayed, but kept in the frame.
 _INTERNAL = ("digest", "source_digest", "phash", "position", "raw", "id_hash")
 _HEADERS = {"label": "cause", "ProductId": "product", "PicName": "image", "in_gallery": "in the gallery"}
@@ -43,6 +48,8 @@ _READ = (
     ({"state_ours", "iou"}, ("PicName", *WIRE_ORDER, "iou", "agree", "CategoryId", "category", "problem")),
     ({"cause", "code", "outcome"}, ("line", "ProductId", "PicName", "verdict", "rule", "cause", "code", "decision")),
 )
+#: Columns that identify a kind of frame → its name, for headings that mean something else there.
+_KINDS = (({"runs", "first", "last", "open"}, "dates"),)
 #: Columns of names, which are not wrapped.
 _NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
 #: Columns whose values are texts of ours.
@@ -58,6 +65,10 @@ _WORDS = (
     "change",
     "difference",
     "state",
+    "reason",
+    "way",
+    "detail",
+    "how",
 )
 #: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
 _LABELS = {cause.id: cause.label for cause in CAUSES}
@@ -75,7 +86,7 @@ def table_html(
     language: str | None = None,
 ) -> str:
     """Return a frame as an HTML table; empty and internal columns are named below it."""
-    t = texts(language or display_language())
+    t, frame = texts(language or display_language()), _with_own_names(frame)
     names, hidden = _columns(frame)
     rows = _worst_first(frame).head(MOST)
     labels = frame.attrs.get("labels", {})
@@ -85,10 +96,7 @@ def table_html(
     lines = [{"severity": severity, "cells": row} for severity, row in zip(severities, cells, strict=True)]
     titles = {**_HEADERS, **(headers or {})}
     return template("table.html", t.language).render(
-        columns=[
-            (t.heading(titles.get(str(name), str(name).replace("_", " "))), kind)
-            for name, kind in zip(names, kinds, strict=True)
-        ],
+        columns=[(title, kind) for title, kind in zip(_titles(frame, names, titles, t), kinds, strict=True)],
         rows=lines[:visible],
         folded=lines[visible:],
         left=max(0, len(frame) - MOST),
@@ -104,13 +112,13 @@ def table_text(frame: pd.DataFrame) -> str:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    t = texts(display_language())
+    t, frame = texts(display_language()), _with_own_names(frame)
     names, hidden = _columns(frame)
     rows = _worst_first(frame)
     rows = rows.head(len(frame) if len(frame) <= UNFOLDED else VISIBLE)
     labels = frame.attrs.get("labels", {})
     cells = [[_cell(name, row[str(name)], labels, t) for name in names] for row in records(rows[names])]
-    titles = [t.heading(_HEADERS.get(str(name), str(name).replace("_", " "))) for name in names]
+    titles = _titles(frame, names, _HEADERS, t)
     columns = [[row[at] for row in cells] for at in range(len(names))]
     kinds = [_kind(name, frame[name], column) for name, column in zip(names, columns, strict=True)]
     widths = [max(map(cell_len, [title, *column])) for title, column in zip(titles, columns, strict=True)]
@@ -137,11 +145,22 @@ def table_text(frame: pd.DataFrame) -> str:
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     if not len(frame):
         lines.append(t("no rows"))
+    elif not names:
+        lines = [t.counted(len(frame), "row")]
     if left := len(frame) - len(rows):
         lines.append(t("{count} more of {total}", count=f"{left:,}", total=t.counted(len(frame), "row")))
     if hidden and len(rows):
         lines.append(t("Not shown: {columns}", columns=", ".join(hidden)))
     return "\n".join(lines)
+
+
+def _with_own_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with column names that are text and differ: a second "a" becomes "a (2)"."""
+    names: list[str] = []
+    for name in map(str, frame.columns):
+        again = next(at for at in itertools.count(1) if (name if at == 1 else f"{name} ({at})") not in names)
+        names.append(name if again == 1 else f"{name} ({again})")
+    return frame if names == frame.columns.tolist() else frame.set_axis(names, axis=1)
 
 
 def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
@@ -159,6 +178,11 @@ def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
     hidden = [str(name) for name in frame.columns if name not in names]
     first = [name for name in _FIRST if name in names]
     return [*first, *(name for name in names if name not in first)], hidden
+
+
+def _titles(frame: pd.DataFrame, names: list[Any], headers: dict[str, str], t: Texts) -> list[str]:
+    kind = next((kind for columns, kind in _KINDS if columns <= set(frame.columns)), "")
+    return [t.heading(headers.get(str(name), str(name).replace("_", " ")), kind) for name in names]
 
 
 def _kind(name: Any, column: pd.Series, texts: list[str]) -> str:
@@ -193,7 +217,7 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     if str(name).partition("_")[0] == "cause":
         return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
     if name in _WORDS and isinstance(value, str):
-        return shown(t(str(value)), CELL)
+        return shown(t.table.get(f"{name} {value}") or translated(value, t), CELL)
     if name == "fix":
         return shown(t.remedy(str(value)), CELL)
     if name == "rule":
@@ -202,9 +226,21 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
         return _number(str(name), value)
     if isinstance(value, pd.Timestamp) or name in _MOMENTS:
         return _moment(value)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, (list, tuple, set)):
         return ", ".join(shown(item, CELL) for item in value)
     return shown(value, CELL)
+
+
+def translated(text: str, t: Texts) -> str:
+    """Return a text, or a list of texts, in the language; what has no entry stays as it is."""
+    for mark, between in ((" → ", " → "), (" · ", " · "), (", ", t(", "))):
+        parts = text.split(mark)
+        words = [t(part) for part in parts]
+        if len(parts) > 1 and words != parts:
+            return between.join(words)
+    return t.kept(text)
 
 
 def _number(name: str, value: float) -> str:
@@ -212,6 +248,8 @@ def _number(name: str, value: float) -> str:
         return percent(value, 1)
     if name == "change" and isinstance(value, float):  # relative; a change of counts is an integer
         return f"{value:+.1%}"
+    if _CODES.match(name) and float(value).is_integer():
+        return str(int(value))
     if name in _SCORES:
         return f"{value:.2f}"
     return f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}"

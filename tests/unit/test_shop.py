@@ -7,7 +7,9 @@ from runs_made import make_run
 
 import imgprep as ip
 from imgprep.core.errors import ConfigError
+from imgprep.core.frames import Table
 from imgprep.core.settings import Settings
+from imgprep.draw.suggest import suggest_regions
 from imgprep.outcomes.retry import plan_retry
 from imgprep.outcomes.tallies import tally_by, tally_failure_changes
 from imgprep.shop import Project, Runs, init_project, open_project
@@ -206,3 +208,23 @@ def test_a_plan_opens_no_image_that_has_been_inspected(monkeypatch):
     opened = []
     monkeypatch.setattr("imgprep.look.inspect.run_tasks", lambda target, tasks, **_: opened.extend(tasks) or iter(()))
     assert len(shop.plan(catalogue, progress=False).batch) == 5 and not opened
+
+
+def test_runs_in_any_order_stay_runs_and_answer_by_time(shop):
+    for day, outcomes in (("05", {"A": "failed", "B": "imported"}), ("12", {"A": "imported", "B": "imported"})):
+        make_run(shop.settings.runs / f"202610{day}", f"2026-10-{day}", outcomes)
+    past = shop.runs()
+    for other in (past[::-1], past + past[:1], past * 2, 2 * past, past.copy()):
+        assert type(other) is Runs and other.sentence == past.sentence and other.newest().id == "20261012"
+        assert other.changes().equals(past.changes())
+    assert past.sentence.startswith("2 runs, 2026-10-05 to 2026-10-12: first-time success rose from 50% to 100%")
+    for back in (0, -1):
+        with pytest.raises(ConfigError, match=f"back is {back}, but must be 1"):
+            past.changes(back)
+    assert past.changes(9).equals(past.changes())
+
+
+def test_frames_that_a_project_returns_are_shown_as_tables(shop, this):
+    assert type(shop.load_earlier(this)) is Table and shop.load_earlier(this).attrs["origin"]
+    assert type(ip.inspect_images([], shop.settings.project, progress=False)) is Table
+    assert type(suggest_regions([], shop.settings.project, progress=False)) is Table

@@ -158,9 +158,9 @@ class ItemImages:
         image = open_upright(self._read(number), max_side=side)
         return _encoded(image, quality=80), image.size
 
-    def thumb(self, number: int, *, side: int, region: Region | None) -> Thumb:
+    def thumb(self, number: int, *, side: int, region: Region | None, dashed: bool) -> Thumb:
         """Return a thumbnail with a region outlined, or the reason why there is none."""
-        return thumb_of(self._queue.items[number].pic_name, self._source, side=side, region=region)
+        return thumb_of(self._queue.items[number].pic_name, self._source, side=side, region=region, dashed=dashed)
 
     def suggest(self, number: int) -> bool:
         """Compute a suggestion for an open item that has none; return whether there is a new one."""

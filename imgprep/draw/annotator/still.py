@@ -50,7 +50,8 @@ def _cards(queue: Queue, images: ItemImages, number: int, t: Texts) -> Iterator[
         sides = [(t(_STATES[saved["state"]]) if saved["state"] in _STATES else state, saved["region"])]
     for at, (title, edges) in enumerate(sides):
         region = Region(**{name: int(edge) for name, edge in edges.items()}) if edges else None
-        thumb = images.thumb(number, side=SIDE, region=region)
+        dashed = item.status in OPEN and not item.conflict
+        thumb = images.thumb(number, side=SIDE, region=region, dashed=dashed)
         yield card(at, name=item.pic_name, title=title, note=", ".join(item.products[:3]), thumb=thumb)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from imgprep.core.frames import attach
+from imgprep.core.frames import attach, counts_records, returns_table
 from imgprep.core.regions import EDGES, WIRE_ORDER, reordered
 
 #: Columns of the result, which has one row per line with a region.
@@ -43,6 +43,7 @@ _Numbers = npt.NDArray[np.float64]
 _Edges = Mapping[str, _Numbers]
 
 
+@returns_table
 def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
     """Judge whether the regions of `batch` were written as x1,y1,x2,y2.
 
@@ -96,7 +97,8 @@ def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = Non
 
 
 def _readable(batch: pd.DataFrame) -> pd.DataFrame:
-    given = pd.DataFrame({name: batch.get(name, pd.Series(pd.NA, index=batch.index)) for name in ORDER_COLUMNS})
+    own = [name for name in batch if name not in ("line", "row") or counts_records(batch, name)]
+    given = batch[own].reindex(columns=list(ORDER_COLUMNS))
     # Numbers with more digits than any image size needs are not read, because they would overflow.
     edges = given["Region"].astype("str").str.extract(r"^([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})$")
     edges.columns = pd.Index(["_a", "_b", "_c", "_d"])

@@ -13,6 +13,7 @@ from imgprep.outcomes.tallies import tally_by, tally_causes
 from imgprep.ship.report.causes import CAUSES, UNRECOGNISED, Family
 from imgprep.show.charts.style import (
     Countable,
+    are_runs,
     axes,
     bar_width,
     chart,
@@ -37,7 +38,7 @@ FAMILY_COLOURS = {
 _REST = "(others)"
 
 
-@chart
+@chart("runs, or their tally_causes", "run", "cause", "count", "lines", other=are_runs)
 def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False, top: int = 10) -> Axes:
     """Draw why lines failed: one run as a Pareto chart, several as a row of bars for each cause.
 
@@ -175,7 +176,7 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes, t: Texts) -> Axes:
     families = tally["family"].fillna("")
     colours = [FAMILY_COLOURS.get(family, "#999999") for family in families]
     labels = legible(ax, map(t, tally["label"]))
-    counted_bars(ax, tally["count"], labels, [(colour, "") for colour in colours])
+    counted_bars(ax, tally["count"], labels, colours)
     ax.set_yticks(range(len(tally)), labels, fontsize=9)
     ax.set_xlabel(t("failed lines"))
     for at, name in enumerate(dict.fromkeys(families)):  # each family in its colour, at the lower right
@@ -190,7 +191,7 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes, t: Texts) -> Axes:
     return ax
 
 
-@chart
+@chart("runs, or their tally_by", "value", "cause", "count", "lines", other=are_runs)
 def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: str = "", top: int = 12) -> Axes:
     """Draw which causes affect which values: a dot with its count for each, in the colour of the cause's family.
 

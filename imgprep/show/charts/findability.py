@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@chart
+@chart("the result of findability", other=lambda it: isinstance(it, Findability))
 def plot_findability(found: Findability, by: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw the reasons why images are not found, or the shares that find themselves first per value of a column.
 
@@ -51,7 +51,7 @@ def plot_findability(found: Findability, by: str | None = None, *, ax: Axes | No
 def _reasons(found: Findability, ax: Axes | None, t: Texts) -> Axes:
     table = found.reasons()
     ax = axes(ax, 7, 1.4 + 0.45 * max(1, len(table)))
-    counted_bars(ax, table["images"], [t(reason) for reason in table["reason"]], [(COLOURS[5], "")] * len(table))
+    counted_bars(ax, table["images"], [t(reason) for reason in table["reason"]], [COLOURS[5]] * len(table))
     ax.set_xlabel(t("images"))
     counts = {"count": f"{len(found.problems):,}", "images": t.counted(len(found.images), "image")}
     title = t(

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from imgprep.core.language import Texts, display_language, texts
+from imgprep.look.tallies import tally_images
 from imgprep.show.charts.style import COLOURS, SEVERITY_COLOURS, chart, clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from imgprep.plan.batch_folder import Built
+    from imgprep.ship.run import Run
 
 #: Tally → axis label, and title, which states what the hatched bars count.
 _CHARTS = {
@@ -24,14 +28,22 @@ _CHARTS = {
 }
 
 
-@chart
-def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = None) -> Figure:
+@chart(
+    "tallies from tally_images, image facts, a built batch, or a run",
+    *("PicName", "bytes", "format", "width", "height"),
+    other=lambda it: isinstance(it, Mapping),
+    part="facts",
+)
+def plot_images(
+    tallies: Mapping[str, pd.DataFrame] | pd.DataFrame | Built | Run, *, figure: Figure | None = None
+) -> Figure:
     """Draw the tallies from `imgprep.tally_images` side by side.
 
     Parameters
     ----------
-    tallies : mapping of str to pandas.DataFrame
-        From `imgprep.tally_images`, or a selection, such as ``{"sizes": tallies["sizes"]}``.
+    tallies : mapping of str to pandas.DataFrame, pandas.DataFrame, Built or Run
+        From `imgprep.tally_images`, or a selection, such as ``{"sizes": tallies["sizes"]}``. Facts, and those of a
+        built batch or a run, are counted with the limits of service type ``product``.
     figure : matplotlib Figure or SubFigure, optional
         Where to draw; a new one by default.
 
@@ -47,6 +59,9 @@ def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = 
     """
     from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and needed only to make a figure
 
+    if isinstance(tallies, pd.DataFrame):
+        tallies = tally_images(tallies)
+    assert isinstance(tallies, Mapping)  # noqa: S101  the decorator takes the facts from a batch or a run
     t = texts(display_language())
     across = min(3, max(1, len(tallies)))
     down = -(-len(tallies) // across)

@@ -24,14 +24,16 @@ from imgprep.ship.run import Run
 from imgprep.show.charts.style import (
     COLOURS,
     OUTCOME_COLOURS,
-    OUTCOME_HATCHES,
     Countable,
+    add_fonts,
+    are_runs,
     axes,
     bar_width,
     chart,
     clean,
     counted_bars,
     legible,
+    nothing,
     run_axes,
     run_places,
     run_ticks,
@@ -60,11 +62,11 @@ _VERDICTS = {
 _AS_PREDICTED = "passed, as predicted"
 
 
-@chart
+@chart("runs, or their tally_outcomes", "run", "lines", *OUTCOME_COLOURS, "success", other=are_runs)
 def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = False) -> Axes:
     """Draw how lines ended: one run as a bar for each outcome, several as stacked bars at their dates.
 
-    Lines sent again are a separate series: a grey part of the bar, or a dashed line.
+    Lines sent again are a separate series: a white part of the bar, or a dashed line.
 
     Parameters
     ----------
@@ -78,13 +80,15 @@ def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = Fals
     Examples
     --------
     >>> ip.plot_outcomes(runs).get_title()
-    'Outcomes of 438 lines sent for the first time in 3 runs'
+    '394 of 438 lines sent for the first time imported or deleted (90%), in 3 runs'
     >>> ip.plot_outcomes(runs[0]).get_title()
     '275 of 314 lines imported or deleted (88%)'
     >>> ip.plot_outcomes(runs, share=True).get_title()
     'First-time success: 88%, then 100% in the later half; 27 images open'
     """
     tally, t = tallied(data, tally_outcomes), texts(display_language())
+    if tally.empty:
+        return nothing(axes(ax, 7, 2.4), t("No run yet"))
     if share:
         return _plot_success(tally, run_axes(ax, len(tally), 4.6), t)
     if len(tally) == 1:
@@ -94,28 +98,44 @@ def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = Fals
     first, resent = tally["lines"] - again["lines"], again["lines"]
     places = run_places(list(tally["run"]))
     width, bottom = bar_width(places), pd.Series(0.0, index=tally.index)
+    step = -(-len(tally) // 24)  # with more runs, the percentages would overlap
     for outcome, colour in OUTCOME_COLOURS.items():
         if (count := tally[outcome] - again[outcome]).any():
-            look: dict[str, Any] = {"color": colour, "hatch": OUTCOME_HATCHES.get(outcome, ""), "width": width}
-            ax.bar(places, count, bottom=bottom, label=t(outcome), edgecolor="white", **look)
+            ax.bar(places, count, width, bottom, color=colour, edgecolor="white", label=_total(t(outcome), count, t))
             bottom += count
-    step = -(-len(tally) // 24)  # with more runs, the percentages would overlap
     if resent.any():
-        ax.bar(places, resent, bottom=bottom, label=t("sent again"), color="#dddddd", edgecolor="white", width=width)
+        label = _total(t("sent again"), resent, t)
+        ax.bar(places, resent, width, bottom, label=label, color="white", edgecolor="#999999")
     for place, total, success in list(zip(places, bottom + resent, tally["success"], strict=True))[::step]:
         text = "" if pd.isna(success) else percent(success)
         ax.annotate(text, (place, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
-    ax.margins(y=0.12)
-    counts = {"lines": t.counted(int(first.sum()), "line"), "runs": t.counted(len(tally), "run")}
-    if resent.any():
-        ax.set_ylabel(t("lines sent; above: % imported or deleted of first-time lines"))
-        ax.set_title(t("Outcomes of {lines} sent for the first time in {runs}", **counts))
-    else:
-        ax.set_ylabel(t("lines sent; above: % imported or deleted"))
-        ax.set_title(t("Outcomes of {lines} sent in {runs}", **counts))
-    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    ax.set_ylim(0, 1.12 * max(1, *(bottom + resent)))
+    done, lines = sum(int((tally[end] - again[end]).sum()) for end in ("imported", "deleted")), int(first.sum())
+    answer = {"done": f"{done:,}", "lines": t.counted(lines, "line"), "share": percent(done / max(1, lines))}
+    again_too = bool(resent.any())
+    ax.set_ylabel(
+        t(
+            "lines sent; above: % imported or deleted of first-time lines"
+            if again_too
+            else "lines sent; above: % imported or deleted"
+        )
+    )
+    title = t(
+        "{done} of {lines} sent for the first time imported or deleted ({share}), in {runs}"
+        if again_too
+        else "{done} of {lines} imported or deleted ({share}), in {runs}",
+        **answer,
+        runs=t.counted(len(tally), "run"),
+    )
+    ax.set_title(title)
+    # From top to bottom as in the bars.
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), reverse=True)
     run_ticks(ax, list(tally["run"]), places)
     return clean(ax)
+
+
+def _total(name: str, count: pd.Series, t: Texts) -> str:
+    return f"{name}{t(': ')}{int(count.sum()):,}"
 
 
 def _again(tally: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +152,7 @@ def _again(tally: pd.DataFrame) -> pd.DataFrame:
 def _plot_ends(run: pd.Series, ax: Axes, t: Texts) -> Axes:
     """Draw the outcomes of one run that occurred, each as a bar."""
     ends = [end for end in OUTCOME_COLOURS if run[end]]
-    counted_bars(ax, run[ends], [t(end) for end in ends], [(OUTCOME_COLOURS[end], "") for end in ends])
+    counted_bars(ax, run[ends], [t(end) for end in ends], [OUTCOME_COLOURS[end] for end in ends])
     ax.set_xlabel(t("lines"))
     good, lines = int(run["imported"] + run["deleted"]), int(run["lines"])
     share = f" ({percent(good / lines)})" if lines else ""
@@ -180,23 +200,35 @@ def _plot_success(tally: pd.DataFrame, ax: Axes, t: Texts) -> Axes:
     return ax
 
 
-@chart
+@chart("runs, or their tally_durations", "run", "lines", "seconds", other=are_runs)
 def plot_durations(data: Countable, *, ax: Axes | None = None) -> Axes:
     """Draw the duration of the tasks of runs.
 
     Examples
     --------
     >>> from imgprep.outcomes.tallies import tally_durations
-    >>> plot_durations(tally_durations(runs)).get_title()
-    'How long tasks took, 3 runs, 455 lines'
+    >>> plot_durations(tally_durations(runs).assign(seconds=[90, 180, 300])).get_title()
+    'Half of the tasks ended within 3 min, the longest took 5 min (3 runs, 455 lines)'
     """
     tally, t = tallied(data, tally_durations), texts(display_language())
+    if tally.empty:
+        return nothing(axes(ax, 7, 2.4), t("No run yet"))
     ax = run_axes(ax, len(tally), 3.2)
     places = run_places(list(tally["run"]))
-    ax.bar(places, tally["seconds"] / 60, bar_width(places), color=COLOURS[4], edgecolor="white")
+    minutes = tally["seconds"] / 60
+    ax.bar(places, minutes, bar_width(places), color=COLOURS[4], edgecolor="white")
     ax.set_ylabel(t("minutes from task to end"))
     runs, lines = t.counted(len(tally), "run"), t.counted(int(tally["lines"].sum()), "line")
-    ax.set_title(t("How long tasks took, {runs}, {lines}", runs=runs, lines=lines))
+    times = {"half": f"{minutes.median():.3g}", "longest": f"{minutes.max():.3g}", "runs": runs, "lines": lines}
+    if minutes.isna().all():
+        title = t("No task has ended yet ({runs}, {lines})", runs=runs, lines=lines)
+    elif len(tally) == 1:
+        title = t("The task took {longest} min ({runs}, {lines})", **times)
+    else:
+        title = t(
+            "Half of the tasks ended within {half} min, the longest took {longest} min ({runs}, {lines})", **times
+        )
+    ax.set_title(title)
     run_ticks(ax, list(tally["run"]), places)
     return clean(ax, whole=False)
 
@@ -208,7 +240,7 @@ def _newest_changes(runs: Run | Iterable[Run]) -> pd.DataFrame:
     return tally_failure_changes(past[-2], past[-1], runs=past)
 
 
-@chart
+@chart("at least two runs, or their changes", "change", other=are_runs)
 def plot_failure_changes(data: Countable, *, ax: Axes | None = None) -> Axes:
     """Draw how many failures are new, persisting, fixed, or not sent again between two runs.
 
@@ -228,7 +260,7 @@ def plot_failure_changes(data: Countable, *, ax: Axes | None = None) -> Axes:
     changes, t = tallied(data, _newest_changes), texts(display_language())
     counts = changes["change"].value_counts().reindex(list(_CHANGES), fill_value=0)
     ax = axes(ax, 7, 2.6)
-    counted_bars(ax, counts, [t(kind) for kind in _CHANGES], [(colour, "") for colour in _CHANGES.values()])
+    counted_bars(ax, counts, [t(kind) for kind in _CHANGES], _CHANGES.values())
     ax.set_xlabel(t("images of products that failed after either run"))
     fixed, *others = counts
     title = t(
@@ -240,7 +272,7 @@ def plot_failure_changes(data: Countable, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@chart
+@chart("runs, or their predictions", "verdict", "count", other=are_runs)
 def plot_predictions(data: Countable, *, ax: Axes | None = None) -> Axes:
     """Draw how the predictions of `check` compare with the outcomes.
 
@@ -260,7 +292,7 @@ def plot_predictions(data: Countable, *, ax: Axes | None = None) -> Axes:
     counts = tally.groupby("verdict")["count"].sum().reindex(list(_VERDICTS), fill_value=0)
     ax = axes(ax, 7, 2.8)
     names = [t(name) for name in (_AS_PREDICTED, *list(_VERDICTS)[1:])]
-    counted_bars(ax, counts, names, [(colour, "") for colour in _VERDICTS.values()])
+    counted_bars(ax, counts, names, _VERDICTS.values())
     ax.set_xlabel(t("lines sent"))
     foreseen, failed = int(counts["predicted and failed"]), int(counts["predicted and failed"] + counts["missed"])
     found = {"failures": t.counted(failed, "failure"), "lines": t.counted(int(counts.sum()), "line")}
@@ -268,7 +300,7 @@ def plot_predictions(data: Countable, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@chart
+@chart("the result of tally_predicted_categories", "value", "category", "images")
 def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's own", ax: Axes | None = None) -> Axes:
     """Draw which categories the service predicted for the shop's own groups; one dark cell per row means agreement.
 
@@ -276,7 +308,7 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
     --------
     >>> tally = pd.DataFrame({"value": ["Shoes"], "category": ["4 Shoes"], "images": [7]})
     >>> plot_predicted_categories(tally).get_title()
-    'Category that the service predicted, 7 images'
+    'The service predicted the usual category of the group for 7 of 7 images'
     """
     counts = tally.pivot_table(index="value", columns="category", values="images", aggfunc="sum", fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
@@ -284,11 +316,15 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
     sums = counts.sum(axis=1)
     ax = axes(ax, 3.5 + 0.85 * len(counts.columns), 1.8 + 0.36 * len(counts))
     t = texts(display_language())
-    images = t.counted(int(tally["images"].sum()), "image")
-    ax.set_title(t("Category that the service predicted, {images}", images=images))
     if not len(tally):
-        ax.set_axis_off()
-        return ax
+        return nothing(ax, t("The service has predicted no category"))
+    usual, images = int(counts.max(axis=1).sum()), t.counted(int(sums.sum()), "image")
+    title = t(
+        "The service predicted the usual category of the group for {usual} of {images}",
+        usual=f"{usual:,}",
+        images=images,
+    )
+    ax.set_title(title, fontsize=11, wrap=True)
     ax.set_xticks(range(len(counts.columns)), [_category(str(name), t) for name in counts], rotation=30, ha="right")
     values = legible(ax, [f"{value} ({images:,})" for value, images in sums.items()])
     ax.set_yticks(range(len(values)), values)
@@ -305,7 +341,7 @@ def _category(name: str, t: Texts) -> str:
     return f"{number}{space}{t(known)}"
 
 
-@chart
+@chart("runs, or their tally_flow", "way", "count", other=are_runs)
 def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes:
     """Draw the most common sequences of outcomes of products' images over the runs.
 
@@ -325,13 +361,15 @@ def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes
     '369 of 413 images never failed'
     """
     tally, t = tallied(data, tally_flow), texts(display_language())
+    if tally.empty:
+        return nothing(axes(ax, 7, 2.4), t("No run yet"))
     ways, label = _ways(tally, top)
     shown = ways.head(top)
     if rest := int(ways.iloc[top:].sum()):
         shown = pd.concat([shown, pd.Series({f"({t.counted(len(ways) - top, 'other sequence')})": rest})])
     ax = axes(ax, 9, 0.9 + 0.36 * max(3, len(shown)))
     ends = [str(way).rpartition(" → ")[2].split(" ")[0] for way in shown.index]
-    looks = [(OUTCOME_COLOURS.get(end, "#999999"), OUTCOME_HATCHES.get(end, "")) for end in ends]
+    looks = [OUTCOME_COLOURS.get(end, "#999999") for end in ends]
     counted_bars(ax, shown, [_STEP.sub(lambda step: t(step[0]), str(way)) for way in shown.index], looks)
     ax.tick_params(axis="y", labelsize=8)
     ax.set_xlabel(t(label))
@@ -387,7 +425,7 @@ _FORMS: tuple[tuple[Callable[[str], str], str], ...] = (
 )
 
 
-@chart
+@chart("the overlap of a reconciliation", "where", "images")
 def plot_overlap(overlap: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how the images of the runs and of an export of the gallery overlap.
 
@@ -400,7 +438,7 @@ def plot_overlap(overlap: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     counts, t = overlap["images"], texts(display_language())
     colours = (COLOURS[2], COLOURS[1], COLOURS[0], COLOURS[7])[: len(counts)]
     ax = axes(ax, 8, 2.6)
-    counted_bars(ax, counts, [t(where) for where in overlap["where"]], [(colour, "") for colour in colours])
+    counted_bars(ax, counts, [t(where) for where in overlap["where"]], colours)
     ax.set_xlabel(t("images"))
     same = int(counts.iloc[0]) if len(counts) else 0
     images = t.counted(int(counts.sum()), "image")
@@ -408,7 +446,6 @@ def plot_overlap(overlap: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@chart
 def review_figure(
     month: str, funnel: pd.DataFrame, coverage: pd.DataFrame, backlog: pd.DataFrame, findable: pd.DataFrame
 ) -> Figure:
@@ -463,6 +500,7 @@ def review_figure(
             ax.set_xlim(0, 1)
             ax.set_xticks([])
     figure.suptitle(t("Image search, {month}", month=month))
+    add_fonts(figure)
     return figure
 
 

@@ -15,15 +15,18 @@ from imgprep.show.charts.style import SEVERITY_COLOURS, axes, chart, clean, legi
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from imgprep.plan.batch_folder import Built
+    from imgprep.ship.run import Run
 
-@chart
-def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw findings as a table: what they are about, how severe they are, and who corrects them.
+
+@chart("findings, their tally_rules, a built batch, or a run", "rule", "severity", part="findings")
+def plot_findings(findings: pd.DataFrame | Built | Run, *, ax: Axes | None = None) -> Axes:
+    """Draw findings as a table: what they are about, how severe they are, and who corrects the errors.
 
     Parameters
     ----------
-    findings : pandas.DataFrame
-        From `imgprep.check`, or their `imgprep.tally_rules`.
+    findings : pandas.DataFrame, Built or Run
+        From `imgprep.check`, or their `imgprep.tally_rules`; of a built batch or a run, its findings.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -35,7 +38,9 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     from matplotlib.patches import Rectangle  # noqa: PLC0415  heavy, and needed only to draw
 
+    assert isinstance(findings, pd.DataFrame)  # noqa: S101  the decorator takes them from a batch or a run
     tally, t = tally_findings(findings), texts(display_language())
+    errors = tally_findings(findings[findings["severity"] == "error"])
     ax = axes(ax, 8.5, 1.3 + 0.42 * max(2, len(tally)))
     for column, (severity, colour) in enumerate(SEVERITY_COLOURS.items()):
         most = max(1, tally[severity].max()) if len(tally) else 1
@@ -44,25 +49,25 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 shade = 0.25 + 0.75 * count / most
                 ax.add_patch(Rectangle((column - 0.48, row - 0.45), 0.96, 0.9, color=colour, alpha=shade, lw=0))
                 ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=9)
-    for row, who in enumerate(tally[list(_WHO)].to_dict("records")):
+    correctors = errors.set_index("subject")[list(_WHO)].reindex(tally["subject"], fill_value=0)
+    for row, who in enumerate(correctors.to_dict("records")):
         text = " · ".join(f"{t(str(name))} {count:,}" for name, count in who.items() if count)
         ax.text(len(SEVERITY_COLOURS) - 0.4, row, text, va="center", fontsize=8)
     ax.set_xlim(-0.5, len(SEVERITY_COLOURS) + 1.6)
     ax.set_ylim(max(1, len(tally)) - 0.5, -0.5)
     ax.set_yticks(range(len(tally)), map(t, tally["subject"]))
-    columns = [*map(t, SEVERITY_COLOURS), t("who corrects them")]
+    columns = [*map(t, SEVERITY_COLOURS), t("who corrects the errors")]
     ax.set_xticks([*range(len(SEVERITY_COLOURS)), len(SEVERITY_COLOURS) + 0.5], columns)
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
     ax.spines[:].set_visible(False)
-    ax.set_title(_findings_answer(findings, t), x=0, ha="left", fontsize=11)
+    ax.set_title(_findings_answer(findings, errors, t), x=0, ha="left", fontsize=11)
     return ax
 
 
-def _findings_answer(findings: pd.DataFrame, t: Texts) -> str:
+def _findings_answer(findings: pd.DataFrame, errors: pd.DataFrame, t: Texts) -> str:
     ran = findings.attrs.get("ran")
     rows = t.counted(int(ran["rows"].max()), "row") if ran is not None and ran["rows"].notna().any() else ""
-    errors = tally_findings(findings[findings["severity"] == "error"])
     if errors.empty:
         return t("No errors in {rows}", rows=rows) if rows else t("No errors")
     who = t(", ").join(t(text, count=f"{errors[who].sum():,}") for who, text in _WHO.items() if errors[who].any())
@@ -92,7 +97,7 @@ _MOST, _LONGEST = 24, 40
 _CHARACTER = 0.012
 
 
-@chart
+@chart("the frame from compare_exports", "what", "name", "last", "this", "change", "verdict")
 def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw what changed between two exports: the totals, then the largest changes.
 
@@ -162,14 +167,14 @@ def _drift_answer(drift: pd.DataFrame, t: Texts) -> str:
     )
 
 
-@chart
-def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:
+@chart("a plan, its diff, or a built batch", "what", "images", other=lambda it: isinstance(it, Plan), part="plan")
+def plot_plan(plan: Plan | pd.DataFrame | Built, *, by: str = "category", ax: Axes | None = None) -> Axes:
     """Draw what a plan adds, replaces and deletes: deletions to the left, other actions to the right.
 
     Parameters
     ----------
-    plan : Plan or pandas.DataFrame
-        A plan, or the frame from `Plan.diff`.
+    plan : Plan, Built or pandas.DataFrame
+        A plan, a batch that was built from one, or the frame from `Plan.diff`.
     by : {"category", "reason"}
         What each bar represents.
     ax : matplotlib Axes, optional
@@ -182,6 +187,7 @@ def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | Non
     'The batch adds 1 image'
     """
     diff, t = plan.diff() if isinstance(plan, Plan) else plan, texts(display_language())
+    assert isinstance(diff, pd.DataFrame)  # noqa: S101  the decorator takes the plan from a batch
     counts = diff.pivot_table(index=by, columns="what", values="images", aggfunc="sum", fill_value=0)
     counts = counts.reindex(columns=list(_ACTIONS), fill_value=0).astype("int64")
     order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index

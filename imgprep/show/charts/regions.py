@@ -41,7 +41,13 @@ _OPEN = "The order of the regions is open ({verdict})"
 _FATES = {"accepted": "#00634A", "edited": "#4FB58F", "replaced": "#F2C14E", "rejected": "#D9D9D9"}
 
 
-@chart
+def _has_regions(subject: object) -> bool:
+    if isinstance(subject, pd.DataFrame):
+        return "regions" in subject.attrs or not {"state", "fate", "covers", "suggestions"}.isdisjoint(subject)
+    return isinstance(subject, RegionStore)
+
+
+@chart("a store of regions, its frame, or the tally of the chart", other=_has_regions)
 def plot_regions(
     regions: RegionStore | pd.DataFrame,
     of: Literal["places", "sizes", "suggestions"] = "places",
@@ -180,7 +186,7 @@ _CHARTS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], Callable[[
 }
 
 
-@chart
+@chart("the result of service_regions, or its tally_drawings_saved", "iou")
 def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how many drawings per hundred images the service's own boxes would save.
 
@@ -224,7 +230,7 @@ def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return clean(ax, whole=False)
 
 
-@chart
+@chart("the result of Project.detect_swapped_regions", "PicName", "Region", "evidence")
 def plot_region_order(
     found: pd.DataFrame, root: str | os.PathLike[str], *, images: int = 4, ax: Axes | None = None
 ) -> Axes:

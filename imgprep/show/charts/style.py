@@ -1,16 +1,18 @@
-"""Chart style: colours, hatches, axes, and fonts for Chinese text."""
+"""Chart style: subjects, colours, axes, and fonts for Chinese text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache, wraps
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from imgprep.core.errors import ConfigError
 from imgprep.ship.run import Run
 
 if TYPE_CHECKING:
@@ -20,11 +22,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Drawn = TypeVar("Drawn", bound="Artist")
 
-# Okabe and Ito's palette, which the colour-blind can tell apart; hatching repeats the distinction for grey printing.
+# Okabe and Ito's palette, which the colour-blind can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#595959")
-HATCHES = ("", "///", "...", "xxx")
-OUTCOME_COLOURS = {"imported": "#009E73", "deleted": "#56B4E9", "failed": "#D55E00", "unknown": "#999999"}
-OUTCOME_HATCHES = {"failed": "///", "unknown": "..."}
+#: Outcome → colour; their lightness tells them apart in grey.
+OUTCOME_COLOURS = {"imported": "#00634A", "deleted": "#56B4E9", "failed": "#D55E00", "unknown": "#CCCCCC"}
 SEVERITY_COLOURS = {"error": "#D55E00", "warning": "#E69F00", "info": "#56B4E9"}
 _CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "SimHei")
 
@@ -53,10 +54,10 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def counted_bars(ax: Axes, counts: pd.Series, names: list[str], looks: Iterable[tuple[str, str]]) -> None:
-    """Draw horizontal bars, the first on top, each with its count beside it; `looks` are colours and hatches."""
-    for at, (count, (colour, hatch)) in enumerate(zip(counts, looks, strict=True)):
-        ax.barh(at, count, color=colour, hatch=hatch, edgecolor="white")
+def counted_bars(ax: Axes, counts: pd.Series, names: list[str], colours: Iterable[str]) -> None:
+    """Draw horizontal bars, the first on top, each with its count beside it."""
+    for at, (count, colour) in enumerate(zip(counts, colours, strict=True)):
+        ax.barh(at, count, color=colour, edgecolor="white")
         value_beside(ax, f"{count:,}", count, at)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
@@ -154,16 +155,51 @@ def _run_date(run: str) -> str:
     return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}" if stamp[:8].isdigit() and len(stamp) > 8 else run[:16]
 
 
-def chart(plot: Callable[P, Drawn]) -> Callable[P, Drawn]:
-    """Decorate a plot: its texts, which may be Chinese, are drawn with fonts that have the characters."""
+def are_runs(subject: object) -> bool:
+    """Whether this is a run, or a collection of runs."""
+    runs = subject if isinstance(subject, Collection) else [subject]
+    return not isinstance(subject, pd.DataFrame) and all(hasattr(run, "outcome_columns") for run in runs)
 
-    @wraps(plot)
-    def drawing(*args: P.args, **named: P.kwargs) -> Drawn:
-        drawn = plot(*args, **named)
-        add_fonts(drawn)
-        return drawn
 
-    return drawing
+def chart(
+    accepted: str, *columns: str, other: Callable[[object], bool] | None = None, part: str = ""
+) -> Callable[[Callable[P, Drawn]], Callable[P, Drawn]]:
+    """Decorate a plot: check its first argument, and draw its texts with fonts that have Chinese characters.
+
+    It draws a frame with `columns`, what meets `other`, or an object with either as its `part`.
+    """
+
+    def decorate(plot: Callable[P, Drawn]) -> Callable[P, Drawn]:
+        first = next(iter(signature(plot).parameters))
+
+        def subject(given: Any) -> Any:
+            it = given if isinstance(given, pd.DataFrame) else getattr(given, part or "_", given)
+            it = list(it) if isinstance(it, Iterator) else it
+            if other is not None and other(it):
+                return it
+            missing = [name for name in columns if not isinstance(it, pd.DataFrame) or name not in it]
+            if isinstance(it, pd.DataFrame) and columns and not missing:
+                return it
+            what = (
+                f"a frame without {', '.join(missing)}"
+                if isinstance(it, pd.DataFrame) and missing
+                else type(it).__name__
+            )
+            raise ConfigError(f"{plot.__name__} cannot draw {what}; give it {accepted}")
+
+        @wraps(plot)
+        def drawing(*args: Any, **named: Any) -> Drawn:
+            if args:
+                args = (subject(args[0]), *args[1:])
+            elif first in named:
+                named[first] = subject(named[first])
+            drawn = plot(*args, **named)
+            add_fonts(drawn)
+            return drawn
+
+        return drawing
+
+    return decorate
 
 
 def add_fonts(artist: Artist) -> None:

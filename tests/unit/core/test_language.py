@@ -5,6 +5,7 @@ import re
 import string
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,12 +20,14 @@ from imgprep.core.settings import LANGUAGES, Settings
 from imgprep.draw.annotator import saving, still
 from imgprep.draw.annotator.widget import CLOSED, NO_MATCH
 from imgprep.draw.store import ELSEWHERE, HOWS, OUTSIDE
+from imgprep.fix.convert import CHANGES
 from imgprep.images.found import NO_FILE
 from imgprep.images.thumbnails import EMPTY
-from imgprep.load import mapping_panel
+from imgprep.load import mapping_panel, presets
 from imgprep.load.drift import COLLAPSED, GONE, TOTALS
 from imgprep.load.matches import AMBIGUOUS, CHOSEN, IGNORED, MATCHED, SET_ASIDE, UNMATCHED
 from imgprep.look.findings_panel import _GROUPS
+from imgprep.look.match_panel import MatchPanel
 from imgprep.look.rules.book import _SUBJECTS, RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
@@ -37,11 +40,15 @@ from imgprep.outcomes.cause_explorer import (
     END_UNKNOWN,
     NO_FOLDER,
     NOT_SHOWN,
-    NOT_THERE,
 )
+from imgprep.outcomes.cause_explorer import NOT_THERE as NO_FOLDER_HAS_IT
 from imgprep.outcomes.findability import REMEDIES
 from imgprep.outcomes.reconcile import OVERLAP
-from imgprep.plan import preview
+from imgprep.outcomes.trace import _answer
+from imgprep.outcomes.verify import AS_SENT, NOT_THERE, _sentence
+from imgprep.plan import model, preview
+from imgprep.ship import preflight
+from imgprep.ship.gallery import HELD
 from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.task_status import LOST, NOTES, OVERDUE, STRANGE, State, note_of
@@ -55,7 +62,7 @@ from imgprep.show.template import _environment
 
 PACKAGE = Path(imgprep.__file__).parent
 KEPT = (*NOTES.values(), OVERDUE, STRANGE, LOST, OUTSIDE, ELSEWHERE, NO_MATCH, CLOSED)
-KEPT += (NOT_THERE, NO_FOLDER, NOT_SHOWN, MATCHED, AMBIGUOUS, UNMATCHED, CHOSEN, SET_ASIDE, IGNORED)
+KEPT += (NO_FOLDER_HAS_IT, NO_FOLDER, NOT_SHOWN, MATCHED, AMBIGUOUS, UNMATCHED, CHOSEN, SET_ASIDE, IGNORED)
 KEPT += (saving.SETTLED, saving.NOT_READ, saving.OTHER_SIZE, saving.CHANGED)
 DICTIONARY = Path(__file__).parents[3] / "docs" / "data.md"
 TABLE = PACKAGE / "core" / "zh.toml"
@@ -79,6 +86,8 @@ def in_python(file):
         name = getattr(call.func, "attr", getattr(call.func, "id", ""))
         if name in ("t", "_t"):
             yield from constants(call.args[0])
+        if name == "Check" and len(call.args) > 3:
+            yield from filter(None, constants(call.args[3]))  # the remedies of `preflight`
         owner = getattr(call.func, "value", None)
         if name == "counted" and getattr(owner, "attr", getattr(owner, "id", "")) in ("t", "_t"):
             yield from (f"{{count}} {noun}" for noun in constants(call.args[1]))
@@ -112,6 +121,7 @@ def headings():
         "problems",
         "size",
     }  # of Findability.by, of FindingsBrowser
+    yield from ("column runs", "column open", "column first (dates)", "column last (dates)")  # of causes' spans
     yield from (f"column {tables._HEADERS.get(name, name.replace('_', ' '))}" for name in own)
 
 
@@ -126,6 +136,42 @@ def texts_of_charts():
     yield from (*TOTALS, GONE, COLLAPSED, "products new", "column", "category", "none", "images")
     yield from ("same", "changed", "new", "vanished", "emptied", "thinned")
     yield from (*regions._FATES, *regions._ORDERS.values(), regions._OPEN)
+
+
+#: What fills in f-strings of the code: details of events, reasons, evidence of matches, remedies of `preflight`.
+DETAILS = (
+    "row {row} of the export",
+    "line {line}, {operation}: {reason}; kept from the gallery: {fields}",
+    "line {line}, {operation}: {reason}",
+    "held, with {fields}",
+    "ignored: {fields}",
+    "changed since: {fields}",
+    "the catalogue names it, for {count} products",
+    "pattern {pattern}, in another spelling",
+    "pattern {pattern}, one character off",
+    "pattern {pattern}",
+    "{column} id found in the file name",
+    "the same file as {name}",
+    "the same image as {name}",
+    "looks like {name}, {bits} bits apart",
+    "it has the columns {columns}",
+    f"allow oss:ListObjects on {{resource}}; {preflight._REMEDY}",
+    f"allow oss:GetObject on {{resource}}; {preflight._REMEDY}",
+    "save the document from the RAM console, and name the file in imgprep.toml: {key}",
+)
+
+
+def texts_in_cells():
+    yield from (*CHANGES.values(), *model._WHAT, model.WAITS_FOR_IMAGES, model.WAITS_FOR_EXPORT, model.STAYS)
+    yield from ("exported", "sent", "asked", "gone", "not held", "reason not recorded", preflight._REMEDY)
+    yield from ("planned", "uploaded", "copied", "referenced", "unchanged", "missing")
+    yield from ("reason new", "reason unknown", "reason asked", "reason region")
+    yield from ("other value", "imported but not there", "deleted but there", "there but not sent")
+    yield from ("the catalogue names it", "no pattern matches, and no earlier image looks like it", "by a person")
+    yield from ("no image extension", "; or ", presets.Plain().recognise(None), "as requested")
+    yield "its columns are the fields of increment.meta"
+    yield "HEIC, which the service does not accept: prepare_images converts it to JPEG"
+    yield "HEIC, which cannot be read here: install pillow-heif, or set the camera to JPEG"
 
 
 def texts_in_tables():
@@ -145,6 +191,7 @@ def texts_in_tables():
     yield from (mapping_panel._UNUSED, mapping_panel._KEPT, mapping_panel._CLEARED, mapping_panel._BY_SERVICE[0])
     yield from (mapping_panel._NO_PROJECT, mapping_panel._NO_IMAGES, "the category's own name")
     yield from (*headings(), *texts_of_charts(), *KEPT, *retry._WHY.values())
+    yield from (*texts_in_cells(), *DETAILS)
     yield from (f"{{count}} {unit}" for unit in preview._UNITS)
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
 
@@ -228,6 +275,63 @@ def test_results_in_words_and_notes_of_runs_are_in_the_language(demo_runs, monke
         assert t.kept(note).startswith("任务") and texts().kept(note) == note
     assert "STOPPED" in t.kept(note_of(State.CANCELLED, "STOPPED"))
     assert t.kept("not one of the notes") == "not one of the notes"
+
+
+def test_a_heading_has_the_meaning_of_its_table(demo_runs):
+    html = table_html(imgprep.Runs(demo_runs).cause_spans(), language="zh")
+    assert all(f">{title}<" in html for title in ("首次出现", "最近出现", "运行数", "尚未解决"))
+    assert "排在第一" not in html and "上次导出" not in html
+    assert texts("zh").heading("first") == "排在第一" and texts("zh").heading("last") == "上次导出"
+
+
+@pytest.mark.parametrize(
+    ("column", "english", "chinese"),
+    [
+        ("what", "unchanged", "无变化"),
+        ("way", "imported → failed", "已导入 → 失败"),
+        ("outcome", "sent", "已发送"),
+        ("reason", "no category at search", "搜索时没有类目"),
+        ("reason", "new", "新图片"),
+        ("reason", "image, IntAttr", "图片，IntAttr"),
+        ("difference", "imported but not there", "已导入但不在图库里"),
+        ("change", "scaled down", "缩小"),
+        ("detail", "E1 · sides out of range · text, new", "E1 · 边长超出范围 · text, new"),
+        ("detail", "line 3, ADD: new; kept from the gallery: Crop", "第 3 行，ADD：新出现；沿用图库中的值：Crop"),
+        ("how", "ProductId id found in the file name", "文件名中含有 ProductId"),
+        ("remedy", "renew the instance", "续费实例"),
+        (
+            "remedy",
+            "allow oss:GetObject on a; " + preflight._REMEDY,
+            "授予对 a 的 oss:GetObject 权限；`imgprep policy` 会输出正确的策略",
+        ),
+        ("PicName", "sent", "sent"),
+    ],
+)
+def test_cells_are_translated_by_their_column(column, english, chinese):
+    assert tables._cell(column, english, {}, texts("zh")) == chinese
+    assert tables._cell(column, english, {}, texts()) == english
+
+
+def test_evidence_of_matches_and_the_answer_of_a_trace_are_translated():
+    t = texts("zh")
+    how = "P-1: pattern {ProductId}_{n}; the same file as a.jpg; or P-2: ProductId id found in the file name"
+    record = pd.Series({"state": AMBIGUOUS, "how": how})
+    chinese = "P-1：模式 {ProductId}_{n}；与 a.jpg 是相同的文件；或 P-2：文件名中含有 ProductId"
+    assert MatchPanel._how(SimpleNamespace(_t=t), record) == chinese
+    assert MatchPanel._how(SimpleNamespace(_t=texts()), record) == how
+    failed = {"what": "failed", "run": "r", "PicName": "a.jpg", "detail": "E1 · sides out of range"}
+    held = pd.DataFrame(columns=["state", "PicName"])
+    assert "a.jpg 失败：E1 · 边长超出范围" in _answer(pd.DataFrame([failed]), held, "g", t)
+    assert "a.jpg failed: E1 · sides out of range" in _answer(pd.DataFrame([failed]), held, "g", texts())
+
+
+def test_the_result_of_a_sample_is_one_sentence_in_either_language(monkeypatch):
+    asked = pd.DataFrame({"state": [HELD] * 3, "answer": [AS_SENT, AS_SENT, NOT_THERE]})
+    result = "with 95% confidence, between 20.0% and 90.0% of 8 images are there as sent (3 were checked, 1 differ)"
+    assert _sentence(asked, 0, 8, (0.2, 0.9), 0.95) == result
+    monkeypatch.setenv("IMGPREP_LANGUAGE", "zh")
+    result = "置信度 95% 时，8 张图片中有 20.0% 至 90.0% 与发送的一致（检查了 3 张，1 张不同）"
+    assert _sentence(asked, 0, 8, (0.2, 0.9), 0.95) == result
 
 
 def test_an_unknown_language_is_refused_and_named_where_it_is_set(tmp_path):

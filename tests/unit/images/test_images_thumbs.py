@@ -38,6 +38,18 @@ def test_a_region_is_drawn_where_it_lies_in_the_upright_frame():
     assert max(picture.getpixel((25, 90))) - min(picture.getpixel((25, 90))) < 30
 
 
+def test_a_dashed_outline_has_gaps_on_each_side_and_lies_where_the_solid_one_does():
+    grey, region = encoded(Image.new("RGB", (100, 80), "grey")), Region(x1=10, y1=10, x2=90, y2=70)
+    solid, dashed = (opened(draw_thumb(grey, side=100, region=region, dashed=each)) for each in (False, True))
+    sides = ([(x, 10) for x in range(10, 90)], [(x, 69) for x in range(10, 90)])
+    sides += ([(10, y) for y in range(10, 70)], [(89, y) for y in range(10, 70)])
+    for side in sides:
+        marked = [red - blue > 80 for red, _, blue in map(dashed.getpixel, side)]
+        assert 0.3 < sum(marked) / len(marked) < 0.8
+        assert all(red - blue > 80 for red, _, blue in map(solid.getpixel, side))
+    assert max(dashed.getpixel((50, 40))) - min(dashed.getpixel((50, 40))) < 30
+
+
 def test_a_region_beyond_the_image_is_no_reason_to_fail():
     assert draw_thumb(encoded(photo()), region=Region(x1=9000, y1=9000, x2=9001, y2=9001)).data
 

@@ -43,5 +43,6 @@ def test_the_chart_states_who_corrects_what_and_an_empty_one_is_no_error():
     assert ax.get_title() == "14 errors to correct: 9 for imgprep, 2 for photographers, 3 for the shop"
     texts = [text.get_text() for text in ax.texts]
     assert "imgprep 9 · photographer 2" in texts and "11" in texts
+    assert "imgprep 4" not in texts, "a warning is not an error: the column's sums are those of the title"
     assert ip.plot_findings(SUMMARY.head(0)).get_title() == "No errors"
     plt.close("all")

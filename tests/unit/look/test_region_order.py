@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from imgprep.core.frames import Table
 from imgprep.core.regions import Region
 from imgprep.look.rules import region_order
 from imgprep.look.rules.region_order import detect_swapped_regions
@@ -90,6 +91,11 @@ def test_rows_without_a_readable_region_are_left_out_and_the_others_keep_their_l
     found = detect_swapped_regions(batch)
     assert found["line"].tolist() == [6]
     assert found.dtypes.astype(str).to_dict() == region_order.ORDER_COLUMNS
+
+
+def test_a_shops_own_column_named_line_is_no_number_of_a_line():
+    found = detect_swapped_regions(pd.DataFrame({"line": ["Basic"], "row": [3], "PicName": "a", "Region": "1,2,3,4"}))
+    assert found["line"].isna().all() and found["row"].tolist() == [3] and type(found) is Table
 
 
 @pytest.mark.parametrize("batch", [pd.DataFrame({"PicName": []}), pd.DataFrame({"PicName": ["a"], "Region": [None]})])

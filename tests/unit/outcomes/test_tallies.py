@@ -72,6 +72,20 @@ def test_causes_by_a_catalogue_column_are_shares_of_the_lines_with_that_value(fi
     ]
 
 
+def test_causes_of_each_run_are_counted_by_a_column_of_the_catalogue_or_the_outcome(first):
+    counted = tally_causes([first], by="brand")
+    assert counted[["brand", "cause", "count"]].values.tolist() == [
+        ["Ærø", "rotated", 2],
+        ["山茶", "bad_region", 1],
+    ]
+    assert tally_causes([first], by="side")["side"].tolist() == ["100…199 px"] * 2
+    assert tally_causes([first], by="PicName")["count"].sum() == 3
+    with pytest.raises(KeyError, match=r"'colour': neither the catalogue nor the facts .* they have row, brand, "):
+        tally_causes([first], by="colour")
+    with pytest.raises(KeyError, match="is a column of the tally itself"):
+        tally_causes([first], by="lines")
+
+
 def test_a_run_without_failures_has_no_causes_by_any_column(second):
     second.outcome = second.outcome.assign(outcome="imported", cause=None)
     tally = tally_by(second, "brand")
@@ -174,8 +188,9 @@ def test_a_deleted_product_is_an_end_of_each_of_its_images_and_no_image(first):
 def test_the_chart_of_outcomes_draws_lines_sent_again_apart(first, second):
     tally = tally_outcomes([first, second])
     ax = plot_outcomes(tally)
-    assert ax.get_title() == "Outcomes of 7 lines sent for the first time in 2 runs"
-    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "sent again"
+    assert ax.get_title() == "2 of 7 lines sent for the first time imported or deleted (29%), in 2 runs"
+    assert ax.get_legend().get_texts()[0].get_text() == "sent again: 2"
+    assert not any(bar.get_hatch() for bar in ax.patches)
     assert sum(bar.get_height() for bar in ax.patches) == 9
     line, again = plot_outcomes(tally, share=True).child_axes[0].lines
     assert line.get_ydata().tolist() == [40, 0] and again.get_ydata().tolist()[1] == 50

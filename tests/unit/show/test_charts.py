@@ -1,6 +1,8 @@
 """Counts over runs, and their charts."""
 
 import itertools
+from functools import partial
+from types import SimpleNamespace
 
 import matplotlib
 
@@ -20,8 +22,9 @@ from imgprep.outcomes.tallies import tally_causes, tally_outcomes, tally_predict
 from imgprep.ship.report.causes import CAUSES
 from imgprep.show.charts import style as look
 from imgprep.show.charts.causes import FAMILY_COLOURS, plot_causes
-from imgprep.show.charts.outcomes import plot_outcomes, plot_predicted_categories
-from imgprep.show.charts.plans import plot_findings
+from imgprep.show.charts.images import plot_images
+from imgprep.show.charts.outcomes import plot_durations, plot_flow, plot_outcomes, plot_predicted_categories
+from imgprep.show.charts.plans import plot_findings, plot_plan
 from imgprep.show.charts.regions import plot_region_order, plot_regions
 
 
@@ -70,6 +73,34 @@ def test_a_run_without_failures_has_a_chart_with_that_title():
     unsure = plot_causes(tally_causes(a_run(1, imported=3, unknown=2)))
     assert unsure.get_title() == "None of 5 lines failed, but the outcome of 2 lines is unknown"
     assert tally_causes([]).empty and plot_causes(tally_causes([])).get_title() == "No run yet"
+
+
+@pytest.mark.parametrize("plot", [plot_outcomes, partial(plot_outcomes, share=True), plot_flow, plot_durations])
+def test_a_chart_of_no_runs_says_so(plot):
+    for none in ([], iter([]), ()):
+        ax = plot(none)
+        assert ax.get_title() == "No run yet" and not ax.axison
+
+
+def test_a_chart_takes_its_subject_from_a_batch_or_a_run_and_refuses_others(runs):
+    findings = pd.DataFrame({"rule": ["image-missing"], "severity": ["error"], "count": [7]})
+    facts = pd.DataFrame({"PicName": ["a.jpg"], "exists": [True], "bytes": [9000], "orientation": [1]})
+    facts = facts.assign(format="JPEG", width=800, height=600)
+    diff = pd.DataFrame({"what": ["add"], "category": ["Shoes"], "images": [3]})
+    built = SimpleNamespace(plan=diff, findings=findings, facts=facts)
+    assert plot_findings(built).get_title() == plot_findings(findings=findings).get_title()
+    assert plot_plan(built).get_title() == "The batch adds 3 images"
+    assert len(plot_images(built).axes) == len(plot_images(facts).axes) == 4
+    assert plot_causes(iter(runs)).get_title() == plot_causes(runs).get_title()
+    with pytest.raises(
+        ConfigError, match="plot_causes cannot draw a frame without run, cause, lines; give it runs, or"
+    ):
+        plot_causes(findings)
+    with pytest.raises(ConfigError, match="plot_findings cannot draw SimpleNamespace; give it findings, their tally"):
+        plot_findings(SimpleNamespace(plan=diff))
+    for plot, wrong in [(plot_causes, built), (plot_outcomes, "runs"), (plot_plan, facts), (plot_regions, facts)]:
+        with pytest.raises(ConfigError, match=f"{plot.__name__} cannot draw .*; give it"):
+            plot(wrong)
 
 
 def test_pareto_shows_every_cause_and_out_of_how_many(runs):
@@ -164,15 +195,12 @@ def test_predicted_categories_are_counted_by_the_shops_own_groups():
     tally = tally_predicted_categories(found, run, "type")
     assert tally.values.tolist() == [["Shoes", "4 Shoes", 2], ["(none)", "77", 1], ["箱包", "3 Bag", 1]]
     ax = plot_predicted_categories(tally, name="type")
-    assert ax.get_title() == "Category that the service predicted, 4 images"
+    assert ax.get_title() == "The service predicted the usual category of the group for 4 of 4 images"
     assert sorted(text.get_text() for text in ax.texts) == ["1", "1", "2"]
     with pytest.raises(KeyError, match="no such column; it has row, type"):
         tally_predicted_categories(found, run, "brand")
-    assert (
-        plot_predicted_categories(tally_predicted_categories(found.iloc[:0], run, "type"))
-        .get_title()
-        .endswith("0 images")
-    )
+    none = plot_predicted_categories(tally_predicted_categories(found.iloc[:0], run, "type"))
+    assert none.get_title() == "The service has predicted no category" and not none.axison
 
 
 # Machado, Oliveira and Fernandes (2009), deuteranopia at full strength, for linear RGB.
@@ -193,8 +221,7 @@ def as_seen_without_green(colour):
 
 def looks_of_charts():
     causes = [(colour, "") for colour in FAMILY_COLOURS.values()]
-    hatched = {"failed": "///", "unknown": "..."}
-    outcomes = [(colour, hatched.get(name, "")) for name, colour in look.OUTCOME_COLOURS.items()]
+    outcomes = [(colour, "") for colour in look.OUTCOME_COLOURS.values()]
     return {"causes": causes, "outcomes": outcomes, "severities": [(c, "") for c in look.SEVERITY_COLOURS.values()]}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import imgprep as ip
 from imgprep.core.findings import findings_frame
+from imgprep.draw.annotator import images
 from imgprep.images.thumbnails import Thumb
 from imgprep.look.cards import CardGrid, card
 from imgprep.show.still import LeavesPicture, still_html
@@ -121,6 +122,17 @@ def test_the_annotator_leaves_the_boxes_of_the_images_it_opens_with(folder, tmp_
         html = bundle(conflict)
         assert "Ann: region" in html and "Bo: whole image" in html and "b.jpg" not in html
         conflict.close()
+
+
+def test_only_the_box_of_a_suggestion_is_dashed(folder, tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(images, "thumb_of", lambda name, *_, dashed, **__: seen.update({name: dashed}) or Thumb())
+    with ip.RegionStore(tmp_path / "a.db", who="Ann") as store:
+        store.put("a.jpg", ip.Region(x1=5, y1=5, x2=100, y2=100), size=(240, 180))
+        annotator = ip.RegionAnnotator(["a.jpg", "b.jpg"], folder, store)
+        bundle(annotator)
+        annotator.close()
+    assert seen == {"a.jpg": False, "b.jpg": True}
 
 
 def test_an_empty_filter_leaves_a_sentence(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -117,3 +118,18 @@ def test_plain_text_folds_long_frames_and_names_the_columns_without_room():
     assert more == "90 more of 100 rows" and hidden == "Not shown: " + ", ".join(wide.columns[3:])
     assert repr(as_table(wide.head(0))).splitlines()[-1] == "no rows"
     assert len(repr(as_table(pd.DataFrame({"share": [0.5] * 60}))).splitlines()) == 61
+
+
+def test_names_that_are_no_text_or_repeat_and_rows_without_columns_are_shown():
+    frame = pd.DataFrame([[1, 2], [3, 4]], columns=[0, "a"])
+    for shown in (table_html, repr):
+        assert "3" in shown(as_table(frame)) and "a (2)" in shown(as_table(frame).pick("a", "a"))
+        assert "x" in shown(as_table(pd.DataFrame({"a": ["x", "y"]}, dtype="str")).T)
+        assert "1, 2" in shown(as_table(pd.DataFrame({"a": [np.array([1, 2]), None]})))
+    bare = as_table(pd.DataFrame(index=range(3)))
+    assert repr(bare) == "3 rows" and table_html(bare).count("<tr></tr>") == 1 + 3
+
+
+def test_codes_are_not_grouped_and_shares_are_percentages():
+    row = {"CategoryId": 88888888, "IntAttr2": 12345, "task_id": 98765, "paid": 1234, "same": 0.9, "probability": 1.0}
+    assert cells(table_html(pd.DataFrame([row]))) == ["88888888", "12345", "98765", "1,234", "90.0%", "100.0%"]
