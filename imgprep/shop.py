@@ -243,7 +243,7 @@ class Runs(list[Run]):
 
     @property
     def _by_time(self) -> Runs:
-        """Each run once, oldest first, in whatever order this list was put."""
+        """Each run once, oldest first."""
         return Runs(sorted({run.id: run for run in self}.values(), key=lambda run: run.sort_key))
 
     def newest(self, *, failed: bool = False) -> Run:
@@ -405,6 +405,7 @@ class Project:
         earlier.attrs = {**earlier.attrs, "origin": origin}
         return earlier
 
+    @returns_table
     def inspect(self, catalogue: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
         """Return the facts of the catalogue's images; only changed files are opened again. See `inspect_images`."""
         tier = Tier.HEADER if is_oss(self.images) else Tier.DECODE  # in OSS, decoding reads every byte

@@ -14,7 +14,7 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import Elsewhere, run_tasks
-from imgprep.core.frames import as_table, storable, to_pandas
+from imgprep.core.frames import storable, to_pandas
 from imgprep.core.notebook import shows
 from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores
 from imgprep.core.settings import OssRoot
@@ -151,7 +151,7 @@ def inspect_images(
         run.close()
     if out is not None:
         return Path(out)
-    return as_table(to_pandas(pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)))
+    return to_pandas(pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA))
 
 
 def distinct_names(names: Names, root: str | os.PathLike[str]) -> pl.Series:

@@ -204,7 +204,7 @@ def test_the_cost_of_a_batch_is_said_by_quota_and_never_by_a_sandboxs_pace(tmp_p
 def test_a_plan_opens_no_image_that_has_been_inspected(monkeypatch):
     shop = ip.open_project()
     catalogue = shop.load().head(5)
-    shop.inspect(catalogue, progress=False)
+    assert type(shop.inspect(catalogue, progress=False)) is Table
     opened = []
     monkeypatch.setattr("imgprep.look.inspect.run_tasks", lambda target, tasks, **_: opened.extend(tasks) or iter(()))
     assert len(shop.plan(catalogue, progress=False).batch) == 5 and not opened
@@ -226,5 +226,4 @@ def test_runs_in_any_order_stay_runs_and_answer_by_time(shop):
 
 def test_frames_that_a_project_returns_are_shown_as_tables(shop, this):
     assert type(shop.load_earlier(this)) is Table and shop.load_earlier(this).attrs["origin"]
-    assert type(ip.inspect_images([], shop.settings.project, progress=False)) is Table
     assert type(suggest_regions([], shop.settings.project, progress=False)) is Table
