@@ -93,7 +93,11 @@ def running_lab(folder: Path, home: Path, *, python: str = sys.executable) -> It
         yield Jupyter(folder, url, token)
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # it waits for a kernel that was restarted
+            process.kill()
+            process.wait()
 
 
 def run_first_cell(page) -> None:  # type: ignore[no-untyped-def]

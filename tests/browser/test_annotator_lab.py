@@ -99,7 +99,7 @@ def test_draw_save_restart_reopen_export(page, jupyter, folder):
     page.keyboard.press("PageUp")
     page.keyboard.press("PageUp")
     shown(page, 0)
-    assert root.get_attribute("data-box") == ",".join(map(str, drawn))
+    page.locator(f'.ipr[data-box="{",".join(map(str, drawn))}"]').wait_for()  # comes with its image
     with RegionStore(folder / "regions.db") as store:
         assert formats.dumps_csv(store.frame()) == formats.dumps_csv(before)
         assert formats.loads_csv(formats.dumps_csv(before))["x1"].tolist()[0] == drawn[0]
