@@ -246,9 +246,9 @@ _ACTS = {
 
 
 def _count(value: object, t: Texts) -> str:
-    return t("none") if pd.isna(value) else f"{value:,}"  # type: ignore[call-overload]
+    return t("none") if pd.isna(value) else f"{value:,}"  # type: ignore[call-overload]  # a cell
 
 
 def _name(what: object, name: object, t: Texts) -> str:
-    text = t(str(what)) if pd.isna(name) else f"{t(str(what))} {name}"  # type: ignore[call-overload]
+    text = t(str(what)) if pd.isna(name) else f"{t(str(what))} {name}"  # type: ignore[call-overload]  # a cell
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
