@@ -201,7 +201,7 @@ class MappingPanel:
         table = {"columns": fields, "rows": records(fields), "absent": t("absent")}
         self._preview.value = t("nothing is chosen yet") if fields.empty else _html("preview", **table)
         found = records(self.preview.attrs["findings"].head(6))
-        texts = [f"{each['ProductId']}: {each['message']}" if each["ProductId"] else each["message"] for each in found]
+        texts = [(each["ProductId"] + t(": ") if each["ProductId"] else "") + t.kept(each["message"]) for each in found]
         self._message.value = _html("lines", texts=[shown(text, WHOLE) for text in texts])
 
     def _build(self, file: str, full: pd.DataFrame, why: str) -> None:
@@ -236,9 +236,9 @@ class MappingPanel:
             text = self._t(BY_NAME[field].meaning)
             meaning = widgets.HTML(_html("aside", text=text), layout={"flex": "1 1 0", "min_width": "0"})
             rows.append(widgets.HBox([*controls, *([meaning] if field != _TEXT else [])]))
-        head = _html(
-            "head", file=file, rows=self._t.counted(len(full), "row"), preset=self._preset, why=self._t.kept(why)
-        )
+        t = self._t
+        facts = {"rows": t.counted(len(full), "row"), "preset": self._preset, "why": t.kept(why)}
+        head = _html("head", t.language, file=file, **facts)
         wide = _scrolling([self._preview, self._message], "0 0 auto")
         wide.add_class("imgprep-wide")  # a table of as many columns as there are fields scrolls
         parts = [_scrolling(rows, "1 1 400px"), _scrolling([self._categories.view], "1 1 330px")]
@@ -322,8 +322,8 @@ def _scrolling(parts: list[Any], flex: str) -> Any:
     return widgets.Box(parts, layout=layout)
 
 
-def _html(part: str, **values: Any) -> str:
-    return str(getattr(template("mapping_panel.html").module, part)(**values))
+def _html(part: str, language: str | None = None, /, **values: Any) -> str:
+    return str(getattr(template("mapping_panel.html", language).module, part)(**values))
 
 
 class _Categories:
@@ -399,7 +399,7 @@ class _Categories:
             pick.observe(lambda change, name=row["value"]: self._picked(name, change["new"]), "value")
             label = _html("category", name=row["value"], rows=t.counted(row["rows"], "row"))
             hint = (
-                t("{category}? {why}", category=t(row["name"]), why=t(row["why"]))
+                t("{category}? {why}", category=t(row["name"]), why=t.kept(row["why"]))
                 if number is None and row["name"]
                 else ""
             )

@@ -47,7 +47,7 @@ class CardGrid(anywidget.AnyWidget):
         """Replace the cards; no card is open afterwards."""
         with self.hold_sync():
             self.opened = -1
-            self.cards = [{**card, "why": self._t(card["why"])} for card in cards]
+            self.cards = [{**card, "why": self._t.kept(card["why"])} for card in cards]
             self.ticked = list(ticked)
 
 

@@ -189,7 +189,8 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
             thumb = thumb_of(self._file, self._source, side=LARGE)
             detail = "" if pd.isna(record["detail"]) else record["detail"]
             fields = [
-                ("", value) for value in (self._file, self._how(record), self._t(str(detail)), self._t(thumb.why))
+                ("", value)
+                for value in (self._file, self._how(record), self._t.kept(str(detail)), self._t.kept(thumb.why))
             ]
             self._opened.show(thumb, template("details.html", self._t.language).render(fields=fields))
             self._none.disabled = False

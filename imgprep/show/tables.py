@@ -68,7 +68,15 @@ _WORDS = (
     "way",
     "detail",
     "how",
+    "check",
+    "result",
+    "answer",
+    "problem",
+    "action",
+    "why",
 )
+#: Columns of `preflight` whose values are texts of ours; elsewhere, a message may be the service's.
+_CHECKED = ("message", "source")
 #: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
 _LABELS = {cause.id: cause.label for cause in CAUSES}
 #: Text lengths, in characters: from which a column gets a minimum width, and up to which it is not wrapped.
@@ -88,8 +96,8 @@ def table_html(
     t, frame = texts(language or display_language()), _with_own_names(frame)
     names, hidden = _columns(frame)
     rows = _worst_first(frame).head(MOST)
-    labels = frame.attrs.get("labels", {})
-    cells = [[_cell(name, row[name], labels, t) for name in names] for row in records(rows[names])]
+    labels, more = frame.attrs.get("labels", {}), _CHECKED if _is_preflight(frame) else ()
+    cells = [[_cell(name, row[name], labels, t, more) for name in names] for row in records(rows[names])]
     severities = _severities(rows).tolist()
     kinds = [_kind(name, frame[name], [row[at] for row in cells]) for at, name in enumerate(names)]
     lines = [{"severity": severity, "cells": row} for severity, row in zip(severities, cells, strict=True)]
@@ -115,8 +123,8 @@ def table_text(frame: pd.DataFrame) -> str:
     names, hidden = _columns(frame)
     rows = _worst_first(frame)
     rows = rows.head(len(frame) if len(frame) <= UNFOLDED else VISIBLE)
-    labels = frame.attrs.get("labels", {})
-    cells = [[_cell(name, row[str(name)], labels, t) for name in names] for row in records(rows[names])]
+    labels, more = frame.attrs.get("labels", {}), _CHECKED if _is_preflight(frame) else ()
+    cells = [[_cell(name, row[str(name)], labels, t, more) for name in names] for row in records(rows[names])]
     titles = _titles(frame, names, _HEADERS, t)
     columns = [[row[at] for row in cells] for at in range(len(names))]
     kinds = [_kind(name, frame[name], column) for name, column in zip(names, columns, strict=True)]
@@ -196,9 +204,13 @@ def _severities(frame: pd.DataFrame) -> pd.Series:
     """Return each row's severity: error, warning, info, or none."""
     if "severity" in frame.columns:
         return frame["severity"].astype(object)
-    if {"check", "result"} <= set(frame.columns):
+    if _is_preflight(frame):
         return frame["result"].astype(object).map(_RESULTS)
     return pd.Series("", index=frame.index, dtype=object)
+
+
+def _is_preflight(frame: pd.DataFrame) -> bool:
+    return {"check", "result"} <= set(frame.columns)
 
 
 def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
@@ -207,7 +219,7 @@ def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[order.argsort(kind="stable").to_numpy()]
 
 
-def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
+def _cell(name: Any, value: object, labels: dict[str, str], t: Texts, more: tuple[str, ...] = ()) -> str:
     """Return the text of a cell; the template escapes it."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -215,8 +227,8 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
         return t("yes") if value else t("no")
     if str(name).partition("_")[0] == "cause":
         return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
-    if name in _WORDS and isinstance(value, str):
-        return shown(t.table.get(f"{name} {value}") or translated(value, t), WHOLE)
+    if name in (*_WORDS, *more) and isinstance(value, str):
+        return shown(translated(value, t, str(name)), WHOLE)
     if name == "fix":
         return shown(t.remedy(str(value)), WHOLE)
     if name == "rule":
@@ -232,16 +244,10 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     return shown(value, WHOLE)
 
 
-def translated(text: str, t: Texts) -> str:
-    """Return a text, or a list of texts, in the language, with titles for ids of rules; others stay as they are."""
-    if (reasons := titles(text, t)) != text:
-        return reasons
-    for mark, between in ((" → ", " → "), (" · ", " · "), (", ", t(", "))):
-        parts = text.split(mark)
-        words = [t(part) for part in parts]
-        if len(parts) > 1 and words != parts:
-            return between.join(words)
-    return t.kept(text)
+def translated(text: str, t: Texts, column: str = "") -> str:
+    """Return a text of ours, or a list of such texts, in the language, with titles for ids of rules."""
+    reasons = titles(text, t)
+    return t.kept(text, column) if reasons == text else reasons
 
 
 def _number(name: str, value: float) -> str:

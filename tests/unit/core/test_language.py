@@ -21,7 +21,7 @@ from imgprep.draw.annotator import saving, still
 from imgprep.draw.annotator.widget import CLOSED, NO_MATCH
 from imgprep.draw.store import ELSEWHERE, HOWS, OUTSIDE
 from imgprep.fix.convert import CHANGES
-from imgprep.images.found import NO_FILE
+from imgprep.images.found import NO_FILE, Problem
 from imgprep.images.thumbnails import EMPTY
 from imgprep.load import mapping_panel, presets
 from imgprep.load.drift import COLLAPSED, GONE, TOTALS
@@ -197,10 +197,29 @@ def texts_in_tables():
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
 
 
+def texts_that_exist_in_english(files):
+    """Return the entries of the tables for them whose every part is in a string of the code."""
+    trees = [ast.walk(ast.parse(file.read_text(encoding="utf-8"))) for file in files if file.suffix == ".py"]
+    literals = "\n".join(
+        str(node.value)
+        for tree in trees
+        for node in tree
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    parts = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    for english in (*parts["notes"], *parts["cells"], *parts["preflight"], *parts["counts"]):
+        column, _, rest = english.partition(" ")
+        own = rest if column in (*tables._WORDS, *tables._CHECKED) else english
+        parts_of = re.split(r"\{\w+\}", own.removeprefix("{count} "))
+        if all(part.strip() in literals for part in parts_of) or own.replace(" ", "_") in [*Problem]:
+            yield english
+
+
 @pytest.fixture(scope="module")
 def wanted():
     files = [file for file in PACKAGE.rglob("*.*") if file.suffix in READERS and "shipped" not in file.parts]
-    return {str(text) for file in files for text in READERS[file.suffix](file)} | set(filter(None, texts_in_tables()))
+    found = {str(text) for file in files for text in READERS[file.suffix](file)} | set(filter(None, texts_in_tables()))
+    return found | set(texts_that_exist_in_english(files))
 
 
 def entries():
@@ -297,7 +316,23 @@ def test_a_heading_has_the_meaning_of_its_table(demo_runs):
         ("difference", "imported but not there", "已导入但不在图库里"),
         ("change", "scaled down", "缩小"),
         ("detail", "E1 · sides out of range · text, new", "E1 · 边长超出范围 · text, new"),
-        ("detail", "line 3, ADD: new; kept from the gallery: Crop", "第 3 行，ADD：新出现；沿用图库中的值：Crop"),
+        ("detail", "line 3, ADD: new; kept from the gallery: Crop", "第 3 行，ADD：新图片；沿用图库中的值：Crop"),
+        ("detail", "line 3, ADD: image, IntAttr", "第 3 行，ADD：图片，IntAttr"),
+        ("detail", "20,40,60,80, drawn by Ann", "20,40,60,80，Ann（手动框选）"),
+        ("action", "converted", "已转换"),
+        (
+            "reason",
+            "CMYK to RGB, first of 3 frames, scaled from 9 × 9",
+            "CMYK 转为 RGB，取 3 帧中的第一帧，从 9 × 9 缩小",
+        ),
+        ("reason", "not an image: PDF, not an image", "不是图片：PDF，不是图片"),
+        ("answer", "there with another record", "在图库里，但内容不同"),
+        ("problem", "no file with this name", "没有这个名称的文件"),
+        ("problem", "not_an_image", "不是图片"),
+        ("check", "no task running", "没有任务在运行"),
+        ("result", "warn", "警告"),
+        ("why", "shops call it 'sku'; 100% filled, 98% different", "店铺常用列名 'sku'；100% 已填写，98% 互不相同"),
+        ("message", "2 names began with a slash", "2 names began with a slash"),
         ("how", "ProductId id found in the file name", "文件名中含有 ProductId"),
         ("remedy", "renew the instance", "续费实例"),
         (
