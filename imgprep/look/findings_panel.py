@@ -18,7 +18,7 @@ from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.findings import Severity
 from imgprep.core.frames import records, returns_table
 from imgprep.core.language import display_language, texts
-from imgprep.core.text import counted, shown
+from imgprep.core.text import WHOLE, counted, shown
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
@@ -225,7 +225,7 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             layout=layout(width="130px"),
         )
         self._text = ipywidgets.Text(
-            placeholder=t("product, image, message …"), continuous_update=False, layout=layout(width="190px")
+            placeholder=t("product, image, message"), continuous_update=False, layout=layout(width="190px")
         )
         self._pager = Pager(self._refresh)
         self._unfilter = button(t("clear filters"), t("show every finding"), "100px")
@@ -330,11 +330,11 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
     def _card(self, place: int) -> dict[str, Any]:
         record = self._findings.iloc[place]
         row = "" if pd.isna(record["row"]) else " · " + self._t("row {row}", row=record["row"])
-        head = f"{shown(record['ProductId'], 40) or self._t('(no product)')}{row}"
+        head = f"{shown(record['ProductId'], WHOLE) or self._t('(no product)')}{row}"
         rule, note = str(record["rule"]), record["message"]
         if not self._rules.value:  # which names the rule of every card otherwise
             what = title(rule, self._t)
-            note = what if self._t.table and what != rule else f"{rule}{self._t(': ')}{shown(note)}"
+            note = what if self._t.table and what != rule else f"{rule}{self._t(': ')}{note}"
         severity = str(record["severity"])
         return card(place, name=record["PicName"], title=head, note=note, thumb=self._thumb(place), severity=severity)
 

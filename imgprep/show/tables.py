@@ -14,8 +14,8 @@ import pandas as pd
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.regions import WIRE_ORDER
-from imgprep.core.text import percent, shown
-from imgprep.look.rules.book import named
+from imgprep.core.text import WHOLE, percent, shown
+from imgprep.look.rules.book import named, titles
 from imgprep.ship.report.causes import CAUSES
 from imgprep.show.template import template
 
@@ -23,8 +23,6 @@ from imgprep.show.template import template
 VISIBLE, MOST = 10, 300
 #: Width of a table as plain text, and from how many rows on it is folded, as in pandas.
 WIDTH, UNFOLDED = 120, 60
-#: Longest text in a cell.
-CELL = 600
 _SEVERITIES = ("error", "warning", "info")
 #: Severity of the results of `preflight`.
 _RESULTS = {"fail": "error", "warn": "warning", "unknown": "info"}
@@ -66,6 +64,7 @@ _WORDS = (
     "difference",
     "state",
     "reason",
+    "expected",
     "way",
     "detail",
     "how",
@@ -234,11 +233,11 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts, more: tupl
     if str(name).partition("_")[0] == "cause":
         return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
     if name in (*_WORDS, *more) and isinstance(value, str):
-        return shown(translated(value, t, str(name)), CELL)
+        return shown(translated(value, t, str(name)), WHOLE)
     if name == "fix":
-        return shown(t.remedy(str(value)), CELL)
+        return shown(t.remedy(str(value)), WHOLE)
     if name == "rule":
-        return shown(named(str(value), t), CELL)
+        return shown(named(str(value), t), WHOLE)
     if isinstance(value, (int, float)):
         return _number(str(name), value)
     if isinstance(value, pd.Timestamp) or name in _MOMENTS:
@@ -246,13 +245,14 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts, more: tupl
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (list, tuple, set)):
-        return ", ".join(shown(item, CELL) for item in value)
-    return shown(value, CELL)
+        return ", ".join(shown(item, WHOLE) for item in value)
+    return shown(value, WHOLE)
 
 
 def translated(text: str, t: Texts, column: str = "") -> str:
-    """Return a text of ours, or a list of such texts, in the language; what has no entry stays as it is."""
-    return t.kept(text, column)
+    """Return a text of ours, or a list of such texts, in the language, with titles for ids of rules."""
+    reasons = titles(text, t)
+    return t.kept(text, column) if reasons == text else reasons
 
 
 def _number(name: str, value: float) -> str:
@@ -271,4 +271,4 @@ def _moment(value: object) -> str:
     try:
         return pd.Timestamp(str(value)).strftime("%Y-%m-%d %H:%M")
     except ValueError:
-        return shown(value, CELL)
+        return shown(value, WHOLE)

@@ -28,7 +28,7 @@ from imgprep.load.drift import COLLAPSED, GONE, TOTALS
 from imgprep.load.matches import AMBIGUOUS, CHOSEN, IGNORED, MATCHED, SET_ASIDE, UNMATCHED
 from imgprep.look.findings_panel import _GROUPS
 from imgprep.look.match_panel import MatchPanel
-from imgprep.look.rules.book import _SUBJECTS, RULES, check, title
+from imgprep.look.rules.book import _SUBJECTS, NOT_SENT, RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
 from imgprep.outcomes import retry, review
@@ -179,6 +179,7 @@ def texts_in_tables():
     """Return what is looked up by a variable: titles, remedies and labels in tables of the code."""
     for rule in (*RULES, *META_RULES):
         yield from (rule.what, plain(rule.remedy), getattr(rule, "where_url", ""))
+    yield from NOT_SENT.values()
     for cause in (*CAUSES, UNKNOWN_CAUSE):
         yield from (cause.label, cause.remedy)
     for pair in (*report_page._WHO.values(), *FOR_PHOTOGRAPHERS.values()):
@@ -352,6 +353,14 @@ def test_a_heading_has_the_meaning_of_its_table(demo_runs):
 def test_cells_are_translated_by_their_column(column, english, chinese):
     assert tables._cell(column, english, {}, texts("zh")) == chinese
     assert tables._cell(column, english, {}, texts()) == english
+
+
+@pytest.mark.parametrize("column", ["reason", "expected", "detail"])
+def test_ids_of_rules_in_a_cell_are_titles(column):
+    ids = "image-missing, left-out-by-where"
+    assert tables._cell(column, ids, {}, texts("zh")) == "图片缺失；按商品表的条件（where）不处理这一行"
+    english = "the image is missing; the condition of the catalogue (where) leaves the row out"
+    assert tables._cell(column, ids, {}, texts()) == english
 
 
 def test_evidence_of_matches_and_the_answer_of_a_trace_are_translated():
