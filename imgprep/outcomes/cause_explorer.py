@@ -291,6 +291,8 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
         own = {name: value for name, value in found.row.items() if name not in found.sent or str(value) not in values}
         sent = {name: value for name, value in found.sent.items() if name not in _HIDDEN}
         facts = {t.heading(name): found.facts.get(name) for name in _FACTS} if found.facts else {}
+        if problem := found.facts.get("problem"):
+            facts[t.heading("problem")] = t.kept(problem, "problem")
         self._parts.record.value = self._html.record(found, sent, facts, own)
         self._parts.picture.value = self._html.picture(self._images.thumb(found))
 

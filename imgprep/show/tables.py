@@ -75,8 +75,13 @@ _WORDS = (
     "action",
     "why",
 )
-#: Columns of `preflight` whose values are texts of ours; elsewhere, a message may be the service's.
-_CHECKED = ("message", "source")
+#: Columns that identify a kind of frame → further columns with texts of ours; elsewhere they hold the service's or the
+#: shop's.
+_OWN_WORDS = (
+    ({"check", "result"}, ("message", "source")),
+    ({"suggested", "score"}, ("name", "category")),
+    ({"state_ours", "iou"}, ("category",)),
+)
 #: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
 _LABELS = {cause.id: cause.label for cause in CAUSES}
 #: Text lengths, in characters: from which a column gets a minimum width, and up to which it is not wrapped.
@@ -96,7 +101,7 @@ def table_html(
     t, frame = texts(language or display_language()), _with_own_names(frame)
     names, hidden = _columns(frame)
     rows = _worst_first(frame).head(MOST)
-    labels, more = frame.attrs.get("labels", {}), _CHECKED if _is_preflight(frame) else ()
+    labels, more = frame.attrs.get("labels", {}), _own_words(frame)
     cells = [[_cell(name, row[name], labels, t, more) for name in names] for row in records(rows[names])]
     severities = _severities(rows).tolist()
     kinds = [_kind(name, frame[name], [row[at] for row in cells]) for at, name in enumerate(names)]
@@ -123,7 +128,7 @@ def table_text(frame: pd.DataFrame) -> str:
     names, hidden = _columns(frame)
     rows = _worst_first(frame)
     rows = rows.head(len(frame) if len(frame) <= UNFOLDED else VISIBLE)
-    labels, more = frame.attrs.get("labels", {}), _CHECKED if _is_preflight(frame) else ()
+    labels, more = frame.attrs.get("labels", {}), _own_words(frame)
     cells = [[_cell(name, row[str(name)], labels, t, more) for name in names] for row in records(rows[names])]
     titles = _titles(frame, names, _HEADERS, t)
     columns = [[row[at] for row in cells] for at in range(len(names))]
@@ -204,13 +209,13 @@ def _severities(frame: pd.DataFrame) -> pd.Series:
     """Return each row's severity: error, warning, info, or none."""
     if "severity" in frame.columns:
         return frame["severity"].astype(object)
-    if _is_preflight(frame):
+    if {"check", "result"} <= set(frame.columns):
         return frame["result"].astype(object).map(_RESULTS)
     return pd.Series("", index=frame.index, dtype=object)
 
 
-def _is_preflight(frame: pd.DataFrame) -> bool:
-    return {"check", "result"} <= set(frame.columns)
+def _own_words(frame: pd.DataFrame) -> tuple[str, ...]:
+    return next((more for columns, more in _OWN_WORDS if columns <= set(frame.columns)), ())
 
 
 def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:

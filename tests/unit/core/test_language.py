@@ -122,6 +122,7 @@ def headings():
         "size",
     }  # of Findability.by, of FindingsBrowser
     yield from ("column runs", "column open", "column first (dates)", "column last (dates)")  # of causes' spans
+    yield "column taken by"  # of the month's page
     yield from (f"column {tables._HEADERS.get(name, name.replace('_', ' '))}" for name in own)
 
 
@@ -192,7 +193,12 @@ def texts_in_tables():
     yield from (mapping_panel._UNUSED, mapping_panel._KEPT, mapping_panel._CLEARED, mapping_panel._BY_SERVICE[0])
     yield from (mapping_panel._NO_PROJECT, mapping_panel._NO_IMAGES, "the category's own name")
     yield from (*headings(), *texts_of_charts(), *KEPT, *retry._WHY.values())
-    yield from (*texts_in_cells(), *DETAILS)
+    yield from (
+        *texts_in_cells(),
+        *DETAILS,
+        "OSError",
+        "image file is truncated ({count} bytes not processed)",
+    )  # Pillow's
     yield from (f"{{count}} {unit}" for unit in preview._UNITS)
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
 
@@ -206,10 +212,11 @@ def texts_that_exist_in_english(files):
         for node in tree
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
+    words = {*tables._WORDS, *(name for _, names in tables._OWN_WORDS for name in names)}
     parts = tomllib.loads(TABLE.read_text(encoding="utf-8"))
     for english in (*parts["notes"], *parts["cells"], *parts["preflight"], *parts["counts"]):
         column, _, rest = english.partition(" ")
-        own = rest if column in (*tables._WORDS, *tables._CHECKED) else english
+        own = rest if column in words else english
         parts_of = re.split(r"\{\w+\}", own.removeprefix("{count} "))
         if all(part.strip() in literals for part in parts_of) or own.replace(" ", "_") in [*Problem]:
             yield english
