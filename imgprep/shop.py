@@ -41,7 +41,7 @@ from imgprep.look.rules.book import check
 from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.outcomes.findability import Findability, findability
 from imgprep.outcomes.reconcile import Reconciliation, reconcile
-from imgprep.outcomes.retry import Retry, build_retry, plan_retry
+from imgprep.outcomes.retry import Retry, build_retry, is_retry, plan_retry
 from imgprep.outcomes.review import Review, review
 from imgprep.outcomes.service_regions import service_regions
 from imgprep.outcomes.tallies import (
@@ -210,6 +210,9 @@ class Runs(list[Run]):
 
     def __add__(self, more: list[Any], /) -> Runs:  # type: ignore[override]  # runs and nothing else
         return Runs(super().__add__(more))
+
+    def __radd__(self, earlier: list[Any], /) -> Runs:
+        return Runs([*earlier, *self])
 
     def __mul__(self, times: SupportsIndex, /) -> Runs:
         return Runs(super().__mul__(times))
@@ -390,13 +393,15 @@ class Project:
         """Return the catalogue of the export before `catalogue`, for comparison and planning.
 
         This is the file that the project names as ``earlier``, otherwise the newest copy that a run kept of another
-        export of the same products. If there is neither, it is `catalogue` without its last 10 %, which then count as
-        new. ``.attrs["origin"]`` describes its source.
+        export of the same products; the catalogue of a retry does not count, as it may be a corrected one. If there is
+        neither, it is `catalogue` without its last 10 %, which then count as new. ``.attrs["origin"]`` describes its
+        source.
         """
         if (file := self.settings.earlier) is not None:
             earlier, origin = self.load(file), f"the file {file.name}"
         else:
-            other = [run for run in load_runs(self.settings.runs) if not _same(run.catalogue, catalogue)]
+            runs = [run for run in load_runs(self.settings.runs) if not is_retry(run)]
+            other = [run for run in runs if not _same(run.catalogue, catalogue)]
             kept = kept_export(other, catalogue)
             earlier = catalogue.head(len(catalogue) - max(1, len(catalogue) // 10)) if kept is None else kept
             remedy = "no earlier export is known; name it as earlier under [shop] in imgprep.toml"
@@ -407,12 +412,17 @@ class Project:
 
     @returns_table
     def inspect(self, catalogue: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
-        """Return the facts of the catalogue's images; only changed files are opened again. See `inspect_images`."""
+        """Return the facts of the catalogue's images; only changed files are opened again. See `inspect_images`.
+
+        ``.attrs["service"]`` is the project's service type, whose limits apply when the images are counted.
+        """
         tier = Tier.HEADER if is_oss(self.images) else Tier.DECODE  # in OSS, decoding reads every byte
         with open_cluster(self.settings.cluster) as executor:
-            return inspect_images(
+            facts = inspect_images(
                 catalogue, self.images, tier=tier, cache=self._cache, executor=executor, progress=progress
             )
+        facts.attrs["service"] = self.settings.service
+        return facts
 
     def check(self, catalogue: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
         """Check every row, and with `facts` every image, against the project's rules and regions. See `check`."""

@@ -105,11 +105,16 @@ def one_line(text: object, width: int) -> str:
 
 
 def _cell(name: str, value: object) -> object:
-    """Return a value for the table: empty for NA, shares as percentages, numbers rounded. CSV and JSON are exact."""
+    """Return a value for the table: shares as percentages, numbers rounded, titles of rules. CSV and JSON are exact."""
     if value is None:
         return ""
     if name in _SHARES and isinstance(value, float):
         return percent(value, 1)
+    if name in _REASONS and isinstance(value, str):
+        from imgprep.core.language import texts
+        from imgprep.look.rules.book import titles
+
+        return titles(value, texts())
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if not isinstance(value, float) or not math.isfinite(value):
@@ -122,6 +127,8 @@ _VALUE, _SENTENCE = 160, 2000
 _SENTENCES = {"message", "fix", "remedy", "note", "reason", "detail", "why", "examples"}
 _OF_FINDINGS = ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
 _SHARES = ("share", "success")
+#: Columns that list the ids of rules, to show as their titles.
+_REASONS = ("reason", "expected", "detail")
 _STYLES = {"error": "bold red", "failed": "bold red", "warning": "yellow", "unknown": "yellow", "info": "blue"}
 
 

@@ -49,6 +49,10 @@ class Table(pd.DataFrame):
         """Write the frame as pandas does, without its ``.attrs``, like `to_parquet`."""
         return pd.DataFrame(self).to_feather(*arguments, **options)
 
+    def transpose(self, *arguments: Any, **options: Any) -> pd.DataFrame:  # type: ignore[override]  # declared as of its own class
+        """Return the transposed frame as a plain one: its index holds the names of the columns, which a table hides."""
+        return pd.DataFrame(self).transpose(*arguments, **options)
+
     def pick(self, *columns: str, rows: int | None = None) -> pd.DataFrame:
         """Return these columns of the first `rows` rows, to show as a table; columns that do not exist are left out."""
         part = self if rows is None else self.head(rows)

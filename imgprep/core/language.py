@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from imgprep.core.errors import ConfigError
@@ -13,6 +13,10 @@ from imgprep.core.text import counted
 
 #: What findings propose where a mechanical fix is known.
 _WRITE = re.compile(r'write "(?P<value>.*)"', re.DOTALL)
+#: A count with its noun, as from `counted`.
+_COUNTED = re.compile(r"(?P<count>[\d,]+) (?P<noun>.+?)s?")
+#: What separates the parts of a list.
+_MARKS = (" → ", " · ", "; ", ": ", ", ")
 
 
 class Texts:
@@ -29,8 +33,8 @@ class Texts:
         self.language = language
         file = Path(__file__).with_name(f"{language}.toml")
         tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        self._templates: dict[str, str] = tables.get("notes", {})
         #: English → text, for what runs in a browser.
-        self._notes: dict[str, str] = tables.get("notes", {})
         self.table: dict[str, str] = {english: text for entries in tables.values() for english, text in entries.items()}
 
     def __call__(self, english: str, /, **values: object) -> str:
@@ -48,18 +52,49 @@ class Texts:
         of_kind = self.table.get(f"column {english} ({kind})")
         return of_kind or self.table.get(f"column {english}") or self(english)
 
-    def kept(self, english: str) -> str:
-        """Return a text that exists in English, such as a run's note in a file, by the template among the notes."""
-        for template, text in self._notes.items():
-            pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*)", re.escape(template))
-            if found := re.fullmatch(pattern, english, re.DOTALL):
-                return text.format(**{name: self(value) for name, value in found.groupdict().items()})
-        return self(english)
+    def kept(self, english: str, column: str = "") -> str:
+        """Return a text that exists in English before it is displayed, such as a run's note, or a list of such texts.
+
+        An entry may begin with the column: of `reason`, "new" has the entry "reason new".
+        """
+        text, partly = self._entry(english, column), None
+        for mark in _MARKS if text is None and self.table else ():
+            if mark not in english:
+                continue
+            parts = english.split(mark)
+            found = [self._entry(part, column) or self._filled(part) for part in parts]
+            if all(found):
+                text = self(mark).join(map(str, found))
+                break
+            if any(found):
+                joined = self(mark).join(word or part for word, part in zip(found, parts, strict=True))
+                partly = partly or joined
+        return text or self._filled(english) or partly or english
+
+    def _entry(self, english: str, column: str) -> str | None:
+        return self.table.get(f"{column} {english}") or self.table.get(english)
+
+    def _filled(self, english: str) -> str | None:
+        """Return the text of a count, or of the first template among the notes that `english` matches."""
+        if (count := _COUNTED.fullmatch(english)) and (text := self.table.get(f"{{count}} {count['noun']}")):
+            return text.format(count=count["count"])
+        for template, text in self._notes:
+            if found := template.fullmatch(english):
+                return text.format(**{name: self.kept(value, name) for name, value in found.groupdict().items()})
+        return None
+
+    @cached_property
+    def _notes(self) -> list[tuple[re.Pattern[str], str]]:
+        """The notes' templates as patterns, with their texts."""
+        return [
+            (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*)", re.escape(template)), re.DOTALL), text)
+            for template, text in self._templates.items()
+        ]
 
     def remedy(self, fix: str) -> str:
         """Return the text of a finding's ``fix``."""
         write = _WRITE.fullmatch(fix)
-        return self('write "{value}"', value=write["value"]) if write else self(fix)
+        return self('write "{value}"', value=write["value"]) if write else self.kept(fix)
 
 
 @cache

@@ -10,6 +10,10 @@ from collections.abc import Iterable
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
+#: Longest text in a table or on a card. Ordinary texts are shorter; one of megabytes would hide the rest of a page.
+WHOLE = 600
+
+
 def shown(value: object, limit: int = 160) -> str:
     """Return a value as short text that is safe to display.
 
@@ -57,6 +61,18 @@ def discreet(text: str) -> str:
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return a count with its noun, singular or plural: "1 image", "2,000 images", "3 categories"."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def some_of(names: Iterable[str], total: int) -> str:
+    """Return the first of `total` names, and how many more there are.
+
+    Examples
+    --------
+    >>> some_of(["a.jpg", "b.jpg"], 3)
+    'a.jpg, b.jpg and 1 more'
+    """
+    known = list(names)
+    return ", ".join(known) + (f" and {total - len(known):,} more" if total > len(known) else "")
 
 
 def percent(share: float, decimals: int = 0) -> str:

@@ -200,8 +200,8 @@ def _looked_up(spec: Spec, words: Mapping[str, str], column: pl.Series, rows: pl
                 findings.append(
                     export_finding(
                         "value-unmapped",
-                        f"{text!r} is not in the look-up of {spec.field}; {counted(count, 'row')} with it "
-                        f"{'gets' if count == 1 else 'get'} {value or 'no value'}",
+                        f"{text!r} is not in the look-up of {spec.field}; {counted(count, 'row')}"
+                        f"{' with it gets ' if count == 1 else ' with it get '}{value or 'no value'}",
                         f'add "{text}" to the map of {spec.field} in the column map',
                         Severity.WARNING if spec.default is None else Severity.INFO,
                         row=row,

@@ -14,7 +14,7 @@ from imgprep.core.fields import ATTRIBUTES, BY_NAME, CATEGORIES, FIELD_NAMES, IN
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.settings import HasSettings, Settings, settings_of
-from imgprep.core.text import counted, shown
+from imgprep.core.text import WHOLE, counted, shown
 from imgprep.load.catalogue import as_catalogue, read_export
 from imgprep.load.column_map import load_columns, project_file, save_columns
 from imgprep.load.export import Export
@@ -30,6 +30,8 @@ from imgprep.show.template import template
 SAMPLE, SHOWN = 200, 5
 #: Most categories that can be mapped by hand.
 MOST_CATEGORIES = 60
+#: Categories named in the summary.
+_NAMED = 8
 
 _UNUSED, _KEPT, _CLEARED = "— not used —", "— as in the map —", "— none: cleared in the gallery —"
 _NO_PROJECT = "there is no imgprep.toml to save into: `imgprep init` creates one"
@@ -199,8 +201,8 @@ class MappingPanel:
         table = {"columns": fields, "rows": records(fields), "absent": t("absent")}
         self._preview.value = t("nothing is chosen yet") if fields.empty else _html("preview", **table)
         found = records(self.preview.attrs["findings"].head(6))
-        texts = [f"{each['ProductId']}: {each['message']}" if each["ProductId"] else each["message"] for each in found]
-        self._message.value = _html("lines", texts=[text[:240] for text in texts])
+        texts = [(each["ProductId"] + t(": ") if each["ProductId"] else "") + t.kept(each["message"]) for each in found]
+        self._message.value = _html("lines", texts=[shown(text, WHOLE) for text in texts])
 
     def _build(self, file: str, full: pd.DataFrame, why: str) -> None:
         self._chosen = {field: self._dropdown(field) for field in FIELD_NAMES}
@@ -234,9 +236,9 @@ class MappingPanel:
             text = self._t(BY_NAME[field].meaning)
             meaning = widgets.HTML(_html("aside", text=text), layout={"flex": "1 1 0", "min_width": "0"})
             rows.append(widgets.HBox([*controls, *([meaning] if field != _TEXT else [])]))
-        head = _html(
-            "head", file=file, rows=self._t.counted(len(full), "row"), preset=self._preset, why=self._t.kept(why)
-        )
+        t = self._t
+        facts = {"rows": t.counted(len(full), "row"), "preset": self._preset, "why": t.kept(why)}
+        head = _html("head", t.language, file=file, **facts)
         wide = _scrolling([self._preview, self._message], "0 0 auto")
         wide.add_class("imgprep-wide")  # a table of as many columns as there are fields scrolls
         parts = [_scrolling(rows, "1 1 400px"), _scrolling([self._categories.view], "1 1 330px")]
@@ -320,8 +322,8 @@ def _scrolling(parts: list[Any], flex: str) -> Any:
     return widgets.Box(parts, layout=layout)
 
 
-def _html(part: str, **values: Any) -> str:
-    return str(getattr(template("mapping_panel.html").module, part)(**values))
+def _html(part: str, language: str | None = None, /, **values: Any) -> str:
+    return str(getattr(template("mapping_panel.html", language).module, part)(**values))
 
 
 class _Categories:
@@ -397,7 +399,7 @@ class _Categories:
             pick.observe(lambda change, name=row["value"]: self._picked(name, change["new"]), "value")
             label = _html("category", name=row["value"], rows=t.counted(row["rows"], "row"))
             hint = (
-                t("{category}? {why}", category=t(row["name"]), why=t(row["why"]))
+                t("{category}? {why}", category=t(row["name"]), why=t.kept(row["why"]))
                 if number is None and row["name"]
                 else ""
             )
@@ -424,11 +426,14 @@ class _Categories:
         elif left.empty:
             self._summary.value = t("all {count} of the shop's categories are mapped", count=f"{len(table):,}")
         else:
+            names = ", ".join(left["value"].head(_NAMED))
+            if len(left) > _NAMED:
+                names = t("{names} and {count} more", names=names, count=f"{len(left) - _NAMED:,}")
             text = t(
                 "{left} of {total} unmapped, {rows}: {names}",
                 left=f"{len(left):,}",
                 total=f"{len(table):,}",
                 rows=t.counted(int(left["rows"].sum()), "row"),
-                names=", ".join(left["value"].head(8)) + (", …" if len(left) > 8 else ""),
+                names=names,
             )
             self._summary.value = _html("problem", text=text)

@@ -11,7 +11,7 @@ import ipywidgets
 import traitlets
 
 from imgprep.core.language import display_language, texts
-from imgprep.core.text import shown
+from imgprep.core.text import WHOLE, shown
 from imgprep.images.thumbnails import Thumb
 
 _HERE = Path(__file__).parent
@@ -47,17 +47,17 @@ class CardGrid(anywidget.AnyWidget):
         """Replace the cards; no card is open afterwards."""
         with self.hold_sync():
             self.opened = -1
-            self.cards = [{**card, "why": self._t(card["why"])} for card in cards]
+            self.cards = [{**card, "why": self._t.kept(card["why"])} for card in cards]
             self.ticked = list(ticked)
 
 
 def card(number: int, *, name: object, title: object, note: object, thumb: Thumb, severity: str = "") -> dict[str, Any]:
     """Return one card, its strings shortened and their invisible characters made visible."""
     texts = {
-        "name": shown(name, 120),
-        "title": shown(title, 80),
-        "note": shown(note, 220),
-        "why": shown(thumb.why, 120),
+        "name": shown(name, WHOLE),
+        "title": shown(title, WHOLE),
+        "note": shown(note, WHOLE),
+        "why": shown(thumb.why, WHOLE),
     }
     return {"id": number, "uri": thumb.uri, "severity": severity, **texts}
 

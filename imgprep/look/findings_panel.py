@@ -18,7 +18,7 @@ from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.findings import Severity
 from imgprep.core.frames import records, returns_table
 from imgprep.core.language import display_language, texts
-from imgprep.core.text import counted, shown
+from imgprep.core.text import WHOLE, counted, shown
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
@@ -225,7 +225,7 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             layout=layout(width="130px"),
         )
         self._text = ipywidgets.Text(
-            placeholder=t("product, image, message …"), continuous_update=False, layout=layout(width="190px")
+            placeholder=t("product, image, message"), continuous_update=False, layout=layout(width="190px")
         )
         self._pager = Pager(self._refresh)
         self._unfilter = button(t("clear filters"), t("show every finding"), "100px")
@@ -330,10 +330,13 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
     def _card(self, place: int) -> dict[str, Any]:
         record = self._findings.iloc[place]
         row = "" if pd.isna(record["row"]) else " · " + self._t("row {row}", row=record["row"])
-        title = f"{shown(record['ProductId'], 40) or self._t('(no product)')}{row}"
-        note = record["message"] if self._rules.value else f"{record['rule']}: {shown(record['message'])}"
+        head = f"{shown(record['ProductId'], WHOLE) or self._t('(no product)')}{row}"
+        rule, note = str(record["rule"]), record["message"]
+        if not self._rules.value:  # which names the rule of every card otherwise
+            what = title(rule, self._t)
+            note = what if self._t.table and what != rule else f"{rule}{self._t(': ')}{note}"
         severity = str(record["severity"])
-        return card(place, name=record["PicName"], title=title, note=note, thumb=self._thumb(place), severity=severity)
+        return card(place, name=record["PicName"], title=head, note=note, thumb=self._thumb(place), severity=severity)
 
     def _thumb(self, place: int) -> Thumb:
         if place not in self._thumbs:
@@ -364,7 +367,10 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
             record = self._findings.iloc[place]
             thumb = self._read(place, LARGE)
             t, details = self._t, {name: record[name] for name in _DETAILS}
-            details |= {"size": f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else "", "file": t(thumb.why)}
+            details |= {
+                "size": f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else "",
+                "file": t.kept(thumb.why),
+            }
             words = {"rule": named(record["rule"], t), "severity": t(record["severity"])}
             details |= words | ({} if pd.isna(record["fix"]) else {"fix": t.remedy(record["fix"])})
             own = {name: value for name, value in self._catalogue_row(record).items() if name not in details}

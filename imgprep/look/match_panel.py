@@ -133,7 +133,7 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
             layout=layout(align_items="center", flex_flow="row wrap"),
         )
         self._opened = OpenedPicture(layout(flex="1 1 200px", min_width="0", padding="0 10px"))
-        self._search = ipywidgets.Text(placeholder=t("ProductId or title …"), continuous_update=False)
+        self._search = ipywidgets.Text(placeholder=t("ProductId or title"), continuous_update=False)
         self._none = button(t("belongs to no product"), t("set this file aside"), "175px")
         self._search.layout = layout(flex="1 1 120px", min_width="0", width="auto")
         search = ipywidgets.HBox([self._search, self._none], layout=layout(flex_flow="row wrap"))
@@ -189,7 +189,8 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
             thumb = thumb_of(self._file, self._source, side=LARGE)
             detail = "" if pd.isna(record["detail"]) else record["detail"]
             fields = [
-                ("", value) for value in (self._file, self._how(record), self._t(str(detail)), self._t(thumb.why))
+                ("", value)
+                for value in (self._file, self._how(record), self._t.kept(str(detail)), self._t.kept(thumb.why))
             ]
             self._opened.show(thumb, template("details.html", self._t.language).render(fields=fields))
             self._none.disabled = False

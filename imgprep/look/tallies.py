@@ -131,7 +131,7 @@ _MANY = 10
 
 
 def tally_images(
-    facts: pd.DataFrame, catalogue: pd.DataFrame | None = None, *, service: str = "product"
+    facts: pd.DataFrame, catalogue: pd.DataFrame | None = None, *, service: str | None = None
 ) -> Mapping[str, pd.DataFrame]:
     """Count images by pixel size, file size, format and shape and, with a catalogue, products by number of images.
 
@@ -141,8 +141,9 @@ def tally_images(
         From `inspect_images`, tier ``header`` or deeper.
     catalogue : pandas.DataFrame, optional
         From `load_catalogue`.
-    service : str
-        Service type of the instance; its limits apply.
+    service : str, optional
+        Service type of the instance, whose limits apply; default: that of the facts, if a project, a built batch or a
+        run has them, otherwise ``product``.
 
     Returns
     -------
@@ -164,6 +165,7 @@ def tally_images(
     >>> tallies["sizes"].query("images > 0").values.tolist()
     [['< 100', 1, 1], ['800–999', 1, 0]]
     """
+    service = service or facts.attrs.get("service", "product")
     tallies = {
         "sizes": tally_image_sizes(facts, service=service),
         "bytes": tally_image_bytes(facts, service=service),

@@ -244,7 +244,7 @@ def _empty(name: str) -> _Text:
 
 
 def _long(name: str, limit: int) -> _Text:
-    return lambda values: f"allows {limit} characters; got {len(values[name])}"
+    return lambda values: f"allows {limit:,} characters; got {len(values[name]):,}"
 
 
 def _outside(low: int, high: int | None) -> _Text:

@@ -285,11 +285,14 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
         if not self._parts.list.value:
             self._parts.picture.value = self._parts.record.value = ""
             return
+        t = self._t
         found = self._failed.line_at(self._parts.list.value[0])
         values = {str(value) for value in found.sent.values()}
         own = {name: value for name, value in found.row.items() if name not in found.sent or str(value) not in values}
         sent = {name: value for name, value in found.sent.items() if name not in _HIDDEN}
-        facts = {name: found.facts.get(name) for name in _FACTS} if found.facts else {}
+        facts = {t.heading(name): found.facts.get(name) for name in _FACTS} if found.facts else {}
+        if problem := found.facts.get("problem"):
+            facts[t.heading("problem")] = t.kept(problem, "problem")
         self._parts.record.value = self._html.record(found, sent, facts, own)
         self._parts.picture.value = self._html.picture(self._images.thumb(found))
 

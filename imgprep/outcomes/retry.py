@@ -24,6 +24,9 @@ from imgprep.ship.run import Run, load_runs
 
 #: Reason of a line in the retry batch → how `Retry.sentence` puts it.
 _WHY = {"retry as it is": "with a cause that passes by itself", "end unknown": "with an unknown outcome"}
+_BY_HAND, _CHANGED = "chosen by hand", "changed since: "
+#: How the reasons of all lines of a retry batch begin.
+_AGAIN = (*_WHY, _BY_HAND, _CHANGED)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,12 @@ class Retry:
         return f"Retry(batch {len(self.batch):,} lines, rest {len(self.rest):,} lines)"
 
 
+def is_retry(run: Run) -> bool:
+    """Return whether every line of a run was sent again, by their reasons; its catalogue may be a corrected copy."""
+    reasons = run.batch.get("reason", pd.Series(dtype="str"))
+    return len(reasons) > 0 and bool(reasons.fillna("").str.startswith(_AGAIN).all())
+
+
 def plan_retry(
     run: Run,
     now: pd.DataFrame | None = None,
@@ -135,7 +144,7 @@ def plan_retry(
     lines = sent.merge(ended, on="line").merge(table, left_on="cause", right_index=True, how="left")
     chosen = lines["line"].isin(list(include))
     as_is = lines["outcome"].eq(Outcome.UNKNOWN) | lines["family"].eq(Family.RETRY) | chosen
-    why = lines["outcome"].map({"unknown": "end unknown"}).fillna("retry as it is").mask(chosen, "chosen by hand")
+    why = lines["outcome"].map({"unknown": "end unknown"}).fillna("retry as it is").mask(chosen, _BY_HAND)
     lines["reason"] = lines["reason"].mask(as_is, why)
     if now is None:
         batch = lines.loc[as_is, columns]
@@ -192,7 +201,7 @@ def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     before = lines.set_index("line").loc[pairs["line"], compared].astype("str").fillna("")
     after = now.iloc[pairs["_at"]]
     differs = before.to_numpy() != after[compared].astype("str").fillna("").to_numpy()
-    reasons = ["changed since: " + ", ".join(pd.Index(compared)[fields]) for fields in differs]
+    reasons = [_CHANGED + ", ".join(pd.Index(compared)[fields]) for fields in differs]
     result: pd.DataFrame = after.assign(line=pairs["line"].to_numpy(), reason=reasons, _differs=differs.any(axis=1))
     return result
 

@@ -15,7 +15,7 @@ from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import PAYLOAD
 from imgprep.core.frames import records, show_fields_as_tables
-from imgprep.core.language import Texts, texts
+from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.regions import Region
 from imgprep.core.settings import PROJECT_FILE, HasSettings, Settings, find_project, gallery_name, settings_of
 from imgprep.core.text import shown
@@ -158,7 +158,7 @@ def _answered(at: datetime, name: str, record: dict[str, Any] | None) -> dict[st
 
 def _settings_and_runs(project: HasSettings | Settings | str | Path | None) -> tuple[Settings, list[Run]]:
     if isinstance(project, (str, Path)) and not (Path(project) / PROJECT_FILE).exists():
-        return Settings(project=Path(project)), load_runs(project)
+        return Settings(project=Path(project), language=display_language(Path(project))), load_runs(project)
     if project is None or isinstance(project, (str, Path)):
         folder = project or find_project()
         settings = Settings.load(folder) if folder else Settings.from_env()

@@ -220,6 +220,7 @@ def build_batch(
         findings = attach(pd.concat([loaded, findings], ignore_index=True), ran=findings.attrs["ran"])
     loss = blast_radius(plan, baseline.known)
     loss.require(instance, baseline.confirm)
+    sent.attrs["service"] = rules.service
     built = Built(folder, plan, findings, sent, source_facts, prepared, loss)
     address = None if remote is None else str(remote)
     digests = {Path(source).name: sha256_of(Path(source)) for source in sources}

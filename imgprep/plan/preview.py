@@ -14,6 +14,7 @@ from imgprep.core.frames import returns_table, to_polars
 from imgprep.core.language import Texts, texts
 from imgprep.core.text import counted, percent
 from imgprep.load.left_out import LEFT_OUT_REASONS, left_out
+from imgprep.look.rules.book import titles
 from imgprep.plan.compare import known_rows
 from imgprep.plan.model import NOT_HELD, Plan
 
@@ -111,8 +112,8 @@ def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) ->
     reason, most = next(iter(reasons.value_counts().items()))
     return (
         f"{count:,} of {counted(rows, 'row')} ({percent(count / rows)}) of the export are excluded; the most common "
-        f"reason: {reason} ({counted(most, 'row')}). Such an export is usually broken: check that the export and the "
-        "image folder are complete"
+        f"reason: {titles(str(reason), texts())} ({counted(most, 'row')}). Such an export is usually broken: check "
+        "that the export and the image folder are complete"
     )
 
 

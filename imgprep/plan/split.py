@@ -64,7 +64,7 @@ def split_batch(
     for product, (count, size) in enumerate(zip(rows.tolist(), bytes_of.tolist(), strict=True)):
         if (max_rows is not None and count > max_rows) or (max_bytes is not None and size > max_bytes):
             raise ConfigError(
-                f"product {names[product]}: its {count} lines have {size} bytes and exceed the limit for a part "
+                f"product {names[product]}: its {count:,} lines have {size:,} bytes and exceed the limit for a part "
                 f"(max_rows={max_rows}, max_bytes={max_bytes}); a product is not split, so raise the limit"
             )
         full = (max_rows is not None and in_rows + count > max_rows) or (

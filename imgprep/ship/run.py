@@ -299,8 +299,10 @@ class Run:
     @property
     @returns_table
     def facts(self) -> pd.DataFrame:
-        """Facts about the images sent."""
-        return self._table("facts")
+        """Facts about the images sent; ``.attrs["service"]`` is the service type."""
+        facts = self._table("facts")
+        facts.attrs["service"] = self.settings.get("service") or "product"
+        return facts
 
     @property
     @returns_table

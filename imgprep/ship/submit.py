@@ -18,6 +18,7 @@ from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, NothingToSend, ServiceError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.frames import returns_table
+from imgprep.core.language import display_language, texts
 from imgprep.core.lock import gallery_lock
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted, percent
@@ -496,7 +497,8 @@ def _wait_until_free(
             if clock.monotonic() >= deadline:
                 remedy = "wait until it ends (wait=True, --wait), then submit again"
                 raise ServiceError(f"{note}; {remedy}", code=BUSY, passing=True)
-            show = show or shown.enter_context(task_progress(busy.id, where, show=progress, clock=clock, waiting=True))
+            place = named(service.settings, texts(display_language()))
+            show = show or shown.enter_context(task_progress(busy.id, place, show=progress, clock=clock, waiting=True))
             show(busy)
             _log.info("%s; waiting", note)
             clock.sleep(BUSY_SECONDS)

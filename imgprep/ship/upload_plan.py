@@ -20,6 +20,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.frames import to_polars
 from imgprep.core.settings import OssRoot, Settings, is_oss
+from imgprep.core.text import some_of
 from imgprep.images.found import Problem, Unfit
 from imgprep.images.oss import OssFolder
 from imgprep.images.storage import Folder
@@ -239,7 +240,7 @@ def find_differing(items: Iterable[Item], stored: Mapping[str, Stored], bucket: 
 
 def differing_message(differing: Sequence[Item], where: str) -> str:
     """Return the message for a result from `find_differing`."""
-    names = ", ".join(item.pic_name for item in differing[:NAMED]) + (", …" if len(differing) > NAMED else "")
+    names = some_of((item.pic_name for item in differing[:NAMED]), len(differing))
     one = len(differing) == 1
     objects = "1 object is missing or differs" if one else f"{len(differing):,} objects are missing or differ"
     return (

@@ -16,7 +16,7 @@ from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.regions import Region
-from imgprep.core.text import shown
+from imgprep.core.text import WHOLE, shown
 from imgprep.draw.store import RegionStore
 from imgprep.images.found import Source
 from imgprep.images.storage import Several, open_source
@@ -258,7 +258,7 @@ def _of_findings(
         if rows:
             cards = [_finding_card(row, source, drawn, part) for row in rows]
             fixes = some["fix"].dropna().unique()
-            remedy = shown(fixes[0]) if len(fixes) == 1 else ""
+            remedy = shown(fixes[0], WHOLE) if len(fixes) == 1 else ""
             sections.append(Section(str(rule), len(some), str(severity), remedy, cards))
     t = part.t
     title = t("{findings} of {rules}", findings=t.counted(len(found), "finding"), rules=t.counted(len(table), "rule"))
@@ -279,7 +279,7 @@ def _of_duplicates(found: pd.DataFrame, source: Source, part: _Part) -> ContactS
         for row in rows:
             apart = t("{count} bits apart", count=row["distance"]) if row["distance"] else ""
             name = str(row["PicName"])
-            cards.append(_card(name, shown(row["ProductId"], 80), apart, thumb_of(name, source, side=part.side)))
+            cards.append(_card(name, shown(row["ProductId"], WHOLE), apart, thumb_of(name, source, side=part.side)))
         tie = t(_TIES.get(kind, kind))
         if products and products > 1:
             tie = t("{tie}, {products}", tie=tie, products=t.counted(products, "product"))
@@ -298,12 +298,12 @@ def _of_problems(found: pd.DataFrame, source: Source, part: _Part) -> ContactShe
     sections = []
     for row in records(rows):
         names = [str(row["PicName"]), *map(str, row["instead"])]
-        titles = [shown(row["ProductId"], 80), *(t("found instead") for _ in row["instead"])]
+        titles = [shown(row["ProductId"], WHOLE), *(t("found instead") for _ in row["instead"])]
         thumbs = [thumb_of(name, source, side=part.side) for name in names]
         cards = [_card(name, title, "", thumb) for name, title, thumb in zip(names, titles, thumbs, strict=True)]
         reason = t(row["reason"] or "no reason found")
-        title = f"{shown(row['PicName'], 60)}: {reason}"
-        sections.append(Section(title, len(row["instead"]), "", shown(t(row["remedy"])), cards))
+        title = f"{shown(row['PicName'], WHOLE)}: {reason}"
+        sections.append(Section(title, len(row["instead"]), "", shown(t(row["remedy"]), WHOLE), cards))
     title = t("Not found as expected: {images}", images=t.counted(len(found), "image"))
     if found.attrs.get("note"):
         title = t("{title}; {note}", title=title, note=t(found.attrs["note"]))
@@ -331,8 +331,8 @@ def size_text(thumb: Thumb) -> str:
 
 
 def _card(name: str, title: str, note: str, thumb: Thumb) -> Card:
-    """Return a card with external text: shortened, and with hidden characters made visible."""
-    return Card(shown(name, 300), shown(title, 120), shown(note, 240), thumb)
+    """Return a card with external text: of limited length, and with hidden characters made visible."""
+    return Card(shown(name, WHOLE), shown(title, WHOLE), shown(note, WHOLE), thumb)
 
 
 def _finding_card(record: Mapping[str, Any], source: Source, drawn: Drawn, part: _Part) -> Card:
@@ -341,7 +341,7 @@ def _finding_card(record: Mapping[str, Any], source: Source, drawn: Drawn, part:
     if isinstance(name, str):
         thumb = thumb_of(name, source, side=part.side, region=drawn.of_finding(record))
     place = "" if record["row"] is None else part.t("row {row}", row=record["row"])
-    return _card(name, " · ".join(filter(None, [shown(record["ProductId"]), place])), record["message"], thumb)
+    return _card(name, " · ".join(filter(None, [shown(record["ProductId"], WHOLE), place])), record["message"], thumb)
 
 
 def _products(frame: pd.DataFrame, names: pd.Series) -> dict[str, list[str]]:

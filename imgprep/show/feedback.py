@@ -15,7 +15,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.findings import Severity
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
-from imgprep.core.text import shown
+from imgprep.core.text import WHOLE, shown
 from imgprep.images.found import Source
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
@@ -132,7 +132,7 @@ def write_feedback(
     faults = faults.assign(_group=[group_of(name) for name in faults["PicName"]])
     groups = list(_groups(faults, source, t, by_folder=by == "folder"))
     images = sum(group.images for group in groups)
-    heading = shown(title or t("Images that need another look"))
+    heading = shown(title or t("Images that need another look"), WHOLE)
     page = template("feedback.html", t.language).render(title=heading, groups=groups, side=_SIDE, images=images)
     return write_page(path, page)
 
@@ -166,16 +166,16 @@ def _groups(faults: pd.DataFrame, source: Source, t: Texts, *, by_folder: bool) 
             cards = [_card(row, source, above, t) for row in rows[:SHOWN]]
             sections.append(Section(fault, len(rows), rows[0]["severity"], remedy, cards))
             if listed := rows[SHOWN : SHOWN + _LISTED]:
-                names = ", ".join(shown(_below(above, row["PicName"]), 80) for row in listed)
+                names = ", ".join(shown(_below(above, row["PicName"]), WHOLE) for row in listed)
                 more = len(rows) - SHOWN - len(listed)
                 rest.append(f"{fault}: {names}{t(' and {count} more', count=f'{more:,}') * bool(more)}")
-        yield Group(shown(name), some["PicName"].nunique(), sections, rest)
+        yield Group(shown(name, WHOLE), some["PicName"].nunique(), sections, rest)
 
 
 def _card(row: dict[str, Any], source: Source, above: str, t: Texts) -> Card:
     name = row["PicName"]
     thumb = thumb_of(name, source, side=_SIDE) if isinstance(name, str) else Thumb(why=t("no image"))
-    return Card(shown(_below(above, name), 300), shown(row["ProductId"], 80), size_text(thumb), thumb)
+    return Card(shown(_below(above, name), WHOLE), shown(row["ProductId"], WHOLE), size_text(thumb), thumb)
 
 
 def _below(above: str, name: object) -> object:

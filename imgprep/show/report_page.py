@@ -13,7 +13,7 @@ import pandas as pd
 
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
-from imgprep.core.text import shown
+from imgprep.core.text import WHOLE, shown
 from imgprep.images.found import Source
 from imgprep.images.storage import Several, exists
 from imgprep.images.thumbnails import Thumb, thumb_of
@@ -198,8 +198,8 @@ def _cards(lines: list[dict[str, Any]], causes: list[dict[str, Any]], source: So
             elif source is not None:
                 thumb = thumb_of(line["PicName"], source, side=_SIDE, region=region_of(line["Region"]))
             place = t("line {line}", line=line["line"])
-            note = " · ".join(filter(None, [shown(line["ProductId"], 60), place, shown(line["message"], 120)]))
-            cards.append(Card(shown(line["PicName"], 120), shown(t(line["label"]), 60), note, thumb))
+            note = " · ".join(filter(None, [shown(line["ProductId"], WHOLE), place, shown(line["message"], WHOLE)]))
+            cards.append(Card(shown(line["PicName"], WHOLE), shown(t(line["label"]), WHOLE), note, thumb))
     return cards
 
 

@@ -14,8 +14,8 @@ import pandas as pd
 from imgprep.core.frames import records
 from imgprep.core.language import Texts, display_language, texts
 from imgprep.core.regions import WIRE_ORDER
-from imgprep.core.text import percent, shown
-from imgprep.look.rules.book import named
+from imgprep.core.text import WHOLE, percent, shown
+from imgprep.look.rules.book import named, titles
 from imgprep.ship.report.causes import CAUSES
 from imgprep.show.template import template
 
@@ -23,8 +23,6 @@ from imgprep.show.template import template
 VISIBLE, MOST = 10, 300
 #: Width of a table as plain text, and from how many rows on it is folded, as in pandas.
 WIDTH, UNFOLDED = 120, 60
-#: Longest text in a cell.
-CELL = 600
 _SEVERITIES = ("error", "warning", "info")
 #: Severity of the results of `preflight`.
 _RESULTS = {"fail": "error", "warn": "warning", "unknown": "info"}
@@ -66,9 +64,23 @@ _WORDS = (
     "difference",
     "state",
     "reason",
+    "expected",
     "way",
     "detail",
     "how",
+    "check",
+    "result",
+    "answer",
+    "problem",
+    "action",
+    "why",
+)
+#: Columns that identify a kind of frame → further columns with texts of ours; elsewhere they hold the service's or the
+#: shop's.
+_OWN_WORDS = (
+    ({"check", "result"}, ("message", "source")),
+    ({"suggested", "score"}, ("name", "category")),
+    ({"state_ours", "iou"}, ("category",)),
 )
 #: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
 _LABELS = {cause.id: cause.label for cause in CAUSES}
@@ -89,8 +101,8 @@ def table_html(
     t, frame = texts(language or display_language()), _with_own_names(frame)
     names, hidden = _columns(frame)
     rows = _worst_first(frame).head(MOST)
-    labels = frame.attrs.get("labels", {})
-    cells = [[_cell(name, row[name], labels, t) for name in names] for row in records(rows[names])]
+    labels, more = frame.attrs.get("labels", {}), _own_words(frame)
+    cells = [[_cell(name, row[name], labels, t, more) for name in names] for row in records(rows[names])]
     severities = _severities(rows).tolist()
     kinds = [_kind(name, frame[name], [row[at] for row in cells]) for at, name in enumerate(names)]
     lines = [{"severity": severity, "cells": row} for severity, row in zip(severities, cells, strict=True)]
@@ -116,8 +128,8 @@ def table_text(frame: pd.DataFrame) -> str:
     names, hidden = _columns(frame)
     rows = _worst_first(frame)
     rows = rows.head(len(frame) if len(frame) <= UNFOLDED else VISIBLE)
-    labels = frame.attrs.get("labels", {})
-    cells = [[_cell(name, row[str(name)], labels, t) for name in names] for row in records(rows[names])]
+    labels, more = frame.attrs.get("labels", {}), _own_words(frame)
+    cells = [[_cell(name, row[str(name)], labels, t, more) for name in names] for row in records(rows[names])]
     titles = _titles(frame, names, _HEADERS, t)
     columns = [[row[at] for row in cells] for at in range(len(names))]
     kinds = [_kind(name, frame[name], column) for name, column in zip(names, columns, strict=True)]
@@ -202,13 +214,17 @@ def _severities(frame: pd.DataFrame) -> pd.Series:
     return pd.Series("", index=frame.index, dtype=object)
 
 
+def _own_words(frame: pd.DataFrame) -> tuple[str, ...]:
+    return next((more for columns, more in _OWN_WORDS if columns <= set(frame.columns)), ())
+
+
 def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
     rank = {name: place for place, name in enumerate(_SEVERITIES)}
     order = _severities(frame).map(rank).fillna(len(rank))
     return frame.iloc[order.argsort(kind="stable").to_numpy()]
 
 
-def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
+def _cell(name: Any, value: object, labels: dict[str, str], t: Texts, more: tuple[str, ...] = ()) -> str:
     """Return the text of a cell; the template escapes it."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -216,12 +232,12 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
         return t("yes") if value else t("no")
     if str(name).partition("_")[0] == "cause":
         return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
-    if name in _WORDS and isinstance(value, str):
-        return shown(t.table.get(f"{name} {value}") or translated(value, t), CELL)
+    if name in (*_WORDS, *more) and isinstance(value, str):
+        return shown(translated(value, t, str(name)), WHOLE)
     if name == "fix":
-        return shown(t.remedy(str(value)), CELL)
+        return shown(t.remedy(str(value)), WHOLE)
     if name == "rule":
-        return shown(named(str(value), t), CELL)
+        return shown(named(str(value), t), WHOLE)
     if isinstance(value, (int, float)):
         return _number(str(name), value)
     if isinstance(value, pd.Timestamp) or name in _MOMENTS:
@@ -229,18 +245,14 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts) -> str:
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (list, tuple, set)):
-        return ", ".join(shown(item, CELL) for item in value)
-    return shown(value, CELL)
+        return ", ".join(shown(item, WHOLE) for item in value)
+    return shown(value, WHOLE)
 
 
-def translated(text: str, t: Texts) -> str:
-    """Return a text, or a list of texts, in the language; what has no entry stays as it is."""
-    for mark, between in ((" → ", " → "), (" · ", " · "), (", ", t(", "))):
-        parts = text.split(mark)
-        words = [t(part) for part in parts]
-        if len(parts) > 1 and words != parts:
-            return between.join(words)
-    return t.kept(text)
+def translated(text: str, t: Texts, column: str = "") -> str:
+    """Return a text of ours, or a list of such texts, in the language, with titles for ids of rules."""
+    reasons = titles(text, t)
+    return t.kept(text, column) if reasons == text else reasons
 
 
 def _number(name: str, value: float) -> str:
@@ -259,4 +271,4 @@ def _moment(value: object) -> str:
     try:
         return pd.Timestamp(str(value)).strftime("%Y-%m-%d %H:%M")
     except ValueError:
-        return shown(value, CELL)
+        return shown(value, WHOLE)

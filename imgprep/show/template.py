@@ -38,7 +38,7 @@ def write_page(path: str | os.PathLike[str], page: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A written page; a notebook shows its content, in the colours of the notebook."""
+    """A written page; a notebook shows its first screen, with the rest to unfold, in the colours of the notebook."""
 
     path: Path
 
@@ -48,7 +48,7 @@ class Page:
     def _repr_html_(self) -> str:
         _, _, rest = self.path.read_text(encoding="utf-8").partition("<body")
         content = rest.partition(">")[2].rpartition("</body>")[0]
-        return f"<style>{template('cards.html').module.style(_SIDE)}</style>{content}"  # type: ignore[attr-defined]  # a macro
+        return template("first_screen.html").render(content=content, side=_SIDE, file=self.path.name)
 
 
 def figure_uri(figure: Figure) -> str:
@@ -65,7 +65,7 @@ def figure_uri(figure: Figure) -> str:
 def _environment(language: str) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  heavy, and needed only for pages
 
-    from imgprep.look.rules.book import named  # noqa: PLC0415  likewise
+    from imgprep.look.rules.book import named, titles  # noqa: PLC0415  likewise
 
     loader = PackageLoader("imgprep", "show/templates")
     environment = Environment(
@@ -74,5 +74,5 @@ def _environment(language: str) -> Environment:
     t = texts(language)
     environment.globals["t"] = t
     environment.filters |= {"number": lambda value: f"{int(value):,}", "counted": t.counted, "shown": shown}
-    environment.filters["rule"] = lambda rule_id: named(rule_id, t)
+    environment.filters |= {"rule": lambda rule_id: named(rule_id, t), "titles": lambda text: titles(text, t)}
     return environment

@@ -89,7 +89,7 @@ def test_a_person_decides_on_files_and_takes_it_back(page, jupyter, images, tmp_
     opened(page, jupyter, "match.ipynb", MATCH.format(images=images[1], map=str(kept), evil=EVIL))
     # Two of the six are the files that the catalogue names.
     page.get_by_text("4 of 6 files to decide").wait_for()
-    search = page.get_by_placeholder("ProductId or title …")
+    search = page.get_by_placeholder("ProductId or title")
     search.fill("dress")
     search.press("Enter")
     page.get_by_label("look at B-2").click()

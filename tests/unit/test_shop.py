@@ -42,6 +42,15 @@ def test_the_newest_runs_copy_is_the_earlier_export_unless_it_is_todays(shop, th
     assert "generated" in shop.load_earlier(run.catalogue).attrs["origin"]
 
 
+def test_a_corrected_catalogue_that_a_retry_kept_is_not_the_earlier_export(shop, this):
+    make_run(shop.settings.runs / "20261012", "2026-10-12", {"A": "failed", "B": "imported"})
+    again = make_run(shop.settings.runs / "20261013", "2026-10-13", {"A": "imported"})
+    for table, corrected in (("batch", {"reason": "changed since: CategoryId"}), ("catalogue", {"CategoryId": 7})):
+        file = again.folder / f"{table}.parquet"
+        pd.read_parquet(file).assign(**corrected).to_parquet(file)
+    assert shop.load_earlier(this)["CategoryId"].dropna().tolist() == [0, 1, 1]
+
+
 def test_the_file_that_the_project_names_wins(shop, this):
     make_run(shop.settings.runs / "20261012", "2026-10-12", {"A": "imported"})
     file = shop.settings.project / "imgprep.toml"
@@ -80,6 +89,7 @@ def test_runs_answer_questions_across_them(shop):
         make_run(shop.settings.runs / f"202610{day}", f"2026-10-{day}", outcomes)
     past = shop.runs()
     assert isinstance(past, Runs) and isinstance(past[:1], Runs) and repr(past) == "Runs(2 of shop: 2 partial)"
+    assert isinstance([past[0]] + past[1:], Runs) and isinstance(past[:1] + [past[1]], Runs)
     assert past.newest().id == "20261012" and past[:1].newest(failed=True).id == "20261005"
     assert past.changes().equals(tally_failure_changes(past[0], past[1], runs=past))
     assert past.causes().equals(ip.tally_causes(past)) and past.outcomes().equals(ip.tally_outcomes(past))
@@ -176,16 +186,19 @@ def test_suggestions_are_not_compared_with_themselves(tmp_path):
 
 def test_a_notebook_shows_the_fault_sheet_that_was_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shop = open_project()
+    shop = open_project(service="trademark")
     catalogue = shop.load().head(40)
     files = shop.files(catalogue)
     assert files["PicName"].nunique() == catalogue["PicName"].nunique() and "unnamed" in set(files["how"])
-    findings = shop.check(catalogue, shop.inspect(catalogue, progress=False))
+    facts = shop.inspect(catalogue, progress=False)
+    assert facts.attrs["service"] == "trademark"
+    findings = shop.check(catalogue, facts)
     page = shop.feedback(findings[findings["severity"] == "error"], by="^([a-z]+)-")
     shown = page._repr_html_()
     assert repr(page) == "Page(feedback.html)" and page.path.parent == shop.work
     assert "<body" not in shown and "</body>" not in shown
     assert "The file is empty" in shown and ".ip-sheet" in shown
+    assert "max-height: 760px" in shown and "<summary>Show all of feedback.html here</summary>" in shown
 
 
 def test_the_cost_of_a_batch_is_said_by_quota_and_never_by_a_sandboxs_pace(tmp_path, monkeypatch):

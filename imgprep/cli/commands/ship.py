@@ -15,7 +15,7 @@ from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError
 from imgprep.core.executors import open_cluster
 from imgprep.core.settings import Settings
-from imgprep.core.text import counted
+from imgprep.core.text import counted, some_of
 
 if TYPE_CHECKING:
     from imgprep.ship.run import Run
@@ -58,7 +58,7 @@ def upload(options: Namespace) -> int:
         show(log if options.dry_run or options.format != "table" else log[bad], options.format)
     print(", ".join(f"{count:,} {name}" for name, count in counts.items()), file=sys.stderr)
     if len(strays):
-        named = ", ".join(strays["key"].head(_NAMED)) + (", …" if len(strays) > _NAMED else "")
+        named = some_of(strays["key"].head(_NAMED), len(strays))
         more = "" if options.dry_run else " (--dry-run lists them)"
         count = counted(len(strays), "object")
         note = f"{count} in the folder, neither in the batch nor in the gallery, left in place{more}"
@@ -226,7 +226,7 @@ def tasks(options: Namespace) -> int:
     strange = found.loc[found["run"].isna(), "id"]
     if len(strange):
         note = f"{len(strange):,} of {counted(len(found), 'task')} without a run here; `imgprep adopt ID` creates one"
-        print(f"{note}: {', '.join(strange.head(_NAMED))}{', …' if len(strange) > _NAMED else ''}", file=sys.stderr)
+        print(f"{note}: {some_of(strange.head(_NAMED), len(strange))}", file=sys.stderr)
     return ExitCode.FINE
 
 

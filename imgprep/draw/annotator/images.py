@@ -186,7 +186,7 @@ class ItemImages:
             name = self._queue.items[number].pic_name
             return self._t("The file is missing: {name} is not in the image folder.", name=name)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return self._t("The image cannot be shown: {reason}.", reason=self._t(reason or type(error).__name__))
+        return self._t("The image cannot be shown: {reason}.", reason=self._t.kept(reason or type(error).__name__))
 
     def _find(self, number: int) -> Found:
         return self._source.find(self._queue.items[number].pic_name)

@@ -12,7 +12,7 @@ from imgprep.core.findings import QUOTE_CHARS, Basis, Severity
 from imgprep.core.regions import EDGES
 from imgprep.core.text import counted
 from imgprep.look.rules.region_order import detect_swapped_regions
-from imgprep.look.rules.rule import Rule, row_label
+from imgprep.look.rules.rule import Rule, number_text, row_label
 from imgprep.look.rules.sheet import Sheet
 
 #: Minimum number of regions that must settle the order of coordinates before the others are judged.
@@ -151,7 +151,7 @@ def _swapped(sheet: Sheet) -> pl.DataFrame:
     known = sheet.rows.select("_i", "op", "subject", *_KIND).filter(_SPEAKS)
     doubtful = kinds.filter(pl.int_range(pl.len()).is_in(both.to_list()))
     found = known.join(doubtful, on=_KIND, how="semi", nulls_equal=True, maintain_order="left")
-    return found.select("_i", pl.lit(f"{settled[0]} of {settled[1]}").alias("other"))
+    return found.select("_i", pl.lit(f"{settled[0]:,} of {settled[1]:,}").alias("other"))
 
 
 def pictured(rows: pl.DataFrame) -> pl.DataFrame:
@@ -183,7 +183,7 @@ def _placeholders(sheet: Sheet) -> pl.DataFrame:
         return _NONE
     found = rows.join(many, on="i_digest", how="inner", maintain_order="left")
     first = pl.col("row") == pl.col("first") if sheet.beyond else pl.lit(value=True)
-    return found.select("_i", other=pl.col("products").cast(pl.String), ids=pl.col("ids").list.join(", "), first=first)
+    return found.select("_i", other=number_text(pl.col("products")), ids=pl.col("ids").list.join(", "), first=first)
 
 
 def _shared_numbers(sheet: Sheet) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from imgprep.core.fields import Service
 from imgprep.core.findings import Basis, Severity
 from imgprep.core.frames import attach, returns_table, to_pandas, to_polars
 from imgprep.core.language import Texts
+from imgprep.load.left_out import BY_WHERE, SHARED_IMAGE
 from imgprep.look.rules import batch, fields, images, regions
 from imgprep.look.rules.limits import limits_for, service_type, unknown
 from imgprep.look.rules.rule import Rule, note_of_rows, plain, row_label, run_rules
@@ -212,7 +213,18 @@ def rules_table(
     )
 
 
-_TITLES = {rule.id: rule.what for rule in RULES} | {rule.id: rule.what for rule in META_RULES}
+#: Why rows that fail no rule are not sent: id → title.
+NOT_SENT = {
+    BY_WHERE: "the condition of the catalogue (where) leaves the row out",
+    SHARED_IMAGE: "another product with the same image is kept",
+    "image-not-prepared": "no service-ready copy of the image could be made",
+    "product-key-shared": "several products share the ProductId",
+    "quote-left-open": "a quote is left open in the export",
+    "record-not-read": "the record of the export could not be read",
+    "record-too-few-cells": "the record of the export has fewer cells than its header",
+    "record-too-many-cells": "the record of the export has more cells than its header",
+}
+_TITLES = {rule.id: rule.what for rule in RULES} | {rule.id: rule.what for rule in META_RULES} | NOT_SENT
 
 
 def title(rule_id: str, t: Texts) -> str:
@@ -220,9 +232,15 @@ def title(rule_id: str, t: Texts) -> str:
     return t(_TITLES[rule_id]) if rule_id in _TITLES else rule_id
 
 
+def titles(text: str, t: Texts) -> str:
+    """Return the titles of the rules whose ids `text` lists, such as a row's reason; any other text as it is."""
+    ids = text.split(", ")
+    return t("; ").join(title(rule_id, t) for rule_id in ids) if _TITLES.keys() & ids else text
+
+
 def named(rule_id: str, t: Texts) -> str:
     """Return a rule's id, in another language than English after its title."""
-    return f"{title(rule_id, t)} ({rule_id})" if t.table and rule_id in _TITLES else rule_id
+    return title(rule_id, t) + t(" ({why})", why=rule_id) if t.table and rule_id in _TITLES else rule_id
 
 
 #: Start of a rule's id → what its findings are about. Other rules are about whole rows; findings of other modules, such

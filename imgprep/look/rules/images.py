@@ -7,7 +7,7 @@ from functools import partial
 import polars as pl
 
 from imgprep.core.findings import QUOTE_CHARS, Severity
-from imgprep.core.text import counted
+from imgprep.core.text import counted, some_of
 from imgprep.look.rules.limits import FORMAT_OF, FORMATS, MPO
 from imgprep.look.rules.rule import Rule
 from imgprep.look.rules.sheet import Sheet
@@ -42,9 +42,8 @@ def _near_file(text: pl.Expr) -> pl.Expr:
 
 def _unnamed(sheet: Sheet) -> tuple[int, str]:
     count = len(sheet.unnamed)
-    some = ", ".join(f'"{name[:QUOTE_CHARS]}"' for name in sheet.unnamed[:_EXAMPLES])
-    more = ", …" if count > _EXAMPLES else ""
-    return count, f"{counted(count, 'file is', 'files are')} not named by any row: {some}{more}"
+    some = some_of([f'"{name[:QUOTE_CHARS]}"' for name in sheet.unnamed[:_EXAMPLES]], count)
+    return count, f"{counted(count, 'file is', 'files are')} not named by any row: {some}"
 
 
 #: Bases for rules about the file of an ADD, and for rules about an image that could be read.

@@ -261,6 +261,10 @@ def row_label() -> pl.Expr:
     return pl.coalesce(pl.lit("line ") + pl.col("line").cast(pl.String), pl.lit("row ") + pl.col("row").cast(pl.String))
 
 
+#: Columns of counts and sizes, whose digits are grouped, as are those of limits other than of values.
+_SIZES = ("i_bytes", "bytes", "chars", "i_frames", "i_width", "i_height", "width", "height")
+
+
 def _filled(template: str, limits: Mapping[str, float]) -> pl.Expr:
     """Return an expression that fills in `template` from columns and limits."""
     parts: list[pl.Expr] = []
@@ -269,9 +273,18 @@ def _filled(template: str, limits: Mapping[str, float]) -> pl.Expr:
             parts.append(pl.lit(literal))
         if name == "limit":
             limit = limits[spec or ""]
-            parts.append(pl.lit(f"{limit:.0f}" if limit == int(limit) else f"{limit:g}"))
+            grouped = "" if spec in ("int_attr_min", "int_attr_max") else ","
+            parts.append(pl.lit(f"{limit:{grouped}.0f}" if limit == int(limit) else f"{limit:g}"))
+        elif name in _SIZES:
+            parts.append(number_text(pl.col(name)).fill_null("?"))
         elif name is not None:
             # A value may be quoted in part, but a reason must be readable to the end.
             chars = QUOTE_CHARS if name in (*FIELD_NAMES, "name") else REASON_CHARS
             parts.append(cut(pl.col(name).cast(pl.String), chars).fill_null("?"))
     return pl.concat_str(parts) if parts else pl.lit("")
+
+
+def number_text(count: pl.Expr) -> pl.Expr:
+    """Return counts as text with thousands separators."""
+    backwards = count.cast(pl.Int64, strict=False).cast(pl.String).str.reverse()
+    return backwards.str.replace_all(r"\d{3}", "${0},").str.strip_suffix(",").str.reverse()

@@ -43,7 +43,7 @@ def plot_images(
     ----------
     tallies : mapping of str to pandas.DataFrame, pandas.DataFrame, Built or Run
         From `imgprep.tally_images`, or a selection, such as ``{"sizes": tallies["sizes"]}``. Facts, and those of a
-        built batch or a run, are counted with the limits of service type ``product``.
+        built batch or a run, are counted by `imgprep.tally_images`, with the limits of their service type.
     figure : matplotlib Figure or SubFigure, optional
         Where to draw; a new one by default.
 

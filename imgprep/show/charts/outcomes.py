@@ -291,6 +291,8 @@ def plot_predictions(data: Countable, *, ax: Axes | None = None) -> Axes:
     tally, t = tallied(data, tally_predictions), texts(display_language())
     counts = tally.groupby("verdict")["count"].sum().reindex(list(_VERDICTS), fill_value=0)
     ax = axes(ax, 7, 2.8)
+    if not counts.any():
+        return nothing(ax, t("No line has ended yet"))
     names = [t(name) for name in (_AS_PREDICTED, *list(_VERDICTS)[1:])]
     counted_bars(ax, counts, names, _VERDICTS.values())
     ax.set_xlabel(t("lines sent"))

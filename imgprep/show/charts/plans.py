@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from imgprep.core.language import Texts, display_language, texts
+from imgprep.core.text import shown as readable
 from imgprep.load.drift import TOTALS
 from imgprep.look.rules.book import tally_findings
 from imgprep.plan.model import Plan
@@ -91,7 +93,7 @@ _ACTIONS = {"add": ("#00634A", ""), "replace": ("#56B4E9", ""), "delete": ("#D55
 _GAINED, _LOST, _SAME = "#009E73", "#D55E00", "#555555"
 #: Changes are drawn up to a doubling, in percent of the last export; the counts beside them are not cut.
 _DOUBLED = 200
-#: Maximum number of bars, and maximum length of a name in characters.
+#: Maximum number of bars, and maximum length of a line of a name in characters.
 _MOST, _LONGEST = 24, 40
 #: Width of a character beside a bar, as a share of the chart's width.
 _CHARACTER = 0.012
@@ -133,7 +135,9 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         label = f"{_count(row.last, t)} → {_count(row.this, t)}"
         label += f"  {t(str(row.verdict))}" if row.verdict not in ("same", "changed") else ""
         value_beside(ax, label, max(100.0, end), at, gap=8)
-    ax.set_yticks(range(len(shown)), legible(ax, [_name(row.what, row.name, t) for row in shown.itertuples()]))
+    ax.set_yticks(
+        range(len(shown)), legible(ax, [_wrapped(_name(row.what, row.name, t)) for row in shown.itertuples()])
+    )
     ax.axvline(100, color="#555555", linewidth=0.8, zorder=0)
     lowest, highest = min([100.0, *now.dropna()]), max([100.0, *now.dropna()])
     room = max(2.0, highest - lowest)
@@ -216,7 +220,7 @@ def plot_plan(plan: Plan | pd.DataFrame | Built, *, by: str = "category", ax: Ax
         end, share = float(ends[1].iloc[at]), min(_CHARACTER * len(label), 0.8)
         value_beside(ax, label, end, at)
         highest = max(highest, (end - share * lowest) / (1 - share))
-    ax.set_yticks(range(len(counts)), legible(ax, [t(str(name))[:_LONGEST] for name in counts.index]))
+    ax.set_yticks(range(len(counts)), legible(ax, [_wrapped(t(str(name))) for name in counts.index]))
     ax.axvline(0, color="#555555", linewidth=0.8)
     ax.invert_yaxis()
     ax.set_xlim(1.05 * lowest, highest)
@@ -250,5 +254,8 @@ def _count(value: object, t: Texts) -> str:
 
 
 def _name(what: object, name: object, t: Texts) -> str:
-    text = t(str(what)) if pd.isna(name) else f"{t(str(what))} {name}"  # type: ignore[call-overload]  # a cell
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return t(str(what)) if pd.isna(name) else f"{t(str(what))} {name}"  # type: ignore[call-overload]  # a cell
+
+
+def _wrapped(name: str) -> str:
+    return fill(readable(name, 3 * _LONGEST), _LONGEST)

@@ -121,6 +121,18 @@ def test_numbers_are_right_aligned_and_shares_are_percentages(capsys):
     assert capsys.readouterr().out.splitlines()[2:] == ["a       1,234   50.0%", "b           5   25.0%"]
 
 
+def test_reasons_are_titles_for_people_and_ids_for_programs(capsys):
+    frame = pd.DataFrame({"what": "excluded", "reason": ["left-out-by-where", "image-missing, image-empty"]})
+    show(frame, "table")
+    shown = capsys.readouterr().out
+    assert "the condition of the catalogue (where) leaves the row out" in shown
+    assert "the image is missing; the image file is empty" in shown and "image-empty" not in shown
+    for form in ("csv", "json"):
+        show(frame, form)
+        out = capsys.readouterr().out
+        assert "left-out-by-where" in out and "image-missing, image-empty" in out
+
+
 def test_check_groups_findings_by_rule_with_errors_first(tmp_path, capsys):
     rows = "".join(f"S{n},T,{n}.jpg,x\n" for n in range(5))
     (tmp_path / "export.csv").write_text("ProductId,CustomContent,PicName,IntAttr\n" + rows, encoding="utf-8")

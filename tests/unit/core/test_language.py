@@ -21,14 +21,14 @@ from imgprep.draw.annotator import saving, still
 from imgprep.draw.annotator.widget import CLOSED, NO_MATCH
 from imgprep.draw.store import ELSEWHERE, HOWS, OUTSIDE
 from imgprep.fix.convert import CHANGES
-from imgprep.images.found import NO_FILE
+from imgprep.images.found import NO_FILE, Problem
 from imgprep.images.thumbnails import EMPTY
 from imgprep.load import mapping_panel, presets
 from imgprep.load.drift import COLLAPSED, GONE, TOTALS
 from imgprep.load.matches import AMBIGUOUS, CHOSEN, IGNORED, MATCHED, SET_ASIDE, UNMATCHED
 from imgprep.look.findings_panel import _GROUPS
 from imgprep.look.match_panel import MatchPanel
-from imgprep.look.rules.book import _SUBJECTS, RULES, check, title
+from imgprep.look.rules.book import _SUBJECTS, NOT_SENT, RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
 from imgprep.outcomes import retry, review
@@ -122,6 +122,7 @@ def headings():
         "size",
     }  # of Findability.by, of FindingsBrowser
     yield from ("column runs", "column open", "column first (dates)", "column last (dates)")  # of causes' spans
+    yield "column taken by"  # of the month's page
     yield from (f"column {tables._HEADERS.get(name, name.replace('_', ' '))}" for name in own)
 
 
@@ -178,6 +179,7 @@ def texts_in_tables():
     """Return what is looked up by a variable: titles, remedies and labels in tables of the code."""
     for rule in (*RULES, *META_RULES):
         yield from (rule.what, plain(rule.remedy), getattr(rule, "where_url", ""))
+    yield from NOT_SENT.values()
     for cause in (*CAUSES, UNKNOWN_CAUSE):
         yield from (cause.label, cause.remedy)
     for pair in (*report_page._WHO.values(), *FOR_PHOTOGRAPHERS.values()):
@@ -191,15 +193,40 @@ def texts_in_tables():
     yield from (mapping_panel._UNUSED, mapping_panel._KEPT, mapping_panel._CLEARED, mapping_panel._BY_SERVICE[0])
     yield from (mapping_panel._NO_PROJECT, mapping_panel._NO_IMAGES, "the category's own name")
     yield from (*headings(), *texts_of_charts(), *KEPT, *retry._WHY.values())
-    yield from (*texts_in_cells(), *DETAILS)
+    yield from (
+        *texts_in_cells(),
+        *DETAILS,
+        "OSError",
+        "image file is truncated ({count} bytes not processed)",
+    )  # Pillow's
     yield from (f"{{count}} {unit}" for unit in preview._UNITS)
     yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
+
+
+def texts_that_exist_in_english(files):
+    """Return the entries of the tables for them whose every part is in a string of the code."""
+    trees = [ast.walk(ast.parse(file.read_text(encoding="utf-8"))) for file in files if file.suffix == ".py"]
+    literals = "\n".join(
+        str(node.value)
+        for tree in trees
+        for node in tree
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    words = {*tables._WORDS, *(name for _, names in tables._OWN_WORDS for name in names)}
+    parts = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    for english in (*parts["notes"], *parts["cells"], *parts["preflight"], *parts["counts"]):
+        column, _, rest = english.partition(" ")
+        own = rest if column in words else english
+        parts_of = re.split(r"\{\w+\}", own.removeprefix("{count} "))
+        if all(part.strip() in literals for part in parts_of) or own.replace(" ", "_") in [*Problem]:
+            yield english
 
 
 @pytest.fixture(scope="module")
 def wanted():
     files = [file for file in PACKAGE.rglob("*.*") if file.suffix in READERS and "shipped" not in file.parts]
-    return {str(text) for file in files for text in READERS[file.suffix](file)} | set(filter(None, texts_in_tables()))
+    found = {str(text) for file in files for text in READERS[file.suffix](file)} | set(filter(None, texts_in_tables()))
+    return found | set(texts_that_exist_in_english(files))
 
 
 def entries():
@@ -296,7 +323,23 @@ def test_a_heading_has_the_meaning_of_its_table(demo_runs):
         ("difference", "imported but not there", "已导入但不在图库里"),
         ("change", "scaled down", "缩小"),
         ("detail", "E1 · sides out of range · text, new", "E1 · 边长超出范围 · text, new"),
-        ("detail", "line 3, ADD: new; kept from the gallery: Crop", "第 3 行，ADD：新出现；沿用图库中的值：Crop"),
+        ("detail", "line 3, ADD: new; kept from the gallery: Crop", "第 3 行，ADD：新图片；沿用图库中的值：Crop"),
+        ("detail", "line 3, ADD: image, IntAttr", "第 3 行，ADD：图片，IntAttr"),
+        ("detail", "20,40,60,80, drawn by Ann", "20,40,60,80，Ann（手动框选）"),
+        ("action", "converted", "已转换"),
+        (
+            "reason",
+            "CMYK to RGB, first of 3 frames, scaled from 9 × 9",
+            "CMYK 转为 RGB，取 3 帧中的第一帧，从 9 × 9 缩小",
+        ),
+        ("reason", "not an image: PDF, not an image", "不是图片：PDF，不是图片"),
+        ("answer", "there with another record", "在图库里，但内容不同"),
+        ("problem", "no file with this name", "没有这个名称的文件"),
+        ("problem", "not_an_image", "不是图片"),
+        ("check", "no task running", "没有任务在运行"),
+        ("result", "warn", "警告"),
+        ("why", "shops call it 'sku'; 100% filled, 98% different", "店铺常用列名 'sku'；100% 已填写，98% 互不相同"),
+        ("message", "2 names began with a slash", "2 names began with a slash"),
         ("how", "ProductId id found in the file name", "文件名中含有 ProductId"),
         ("remedy", "renew the instance", "续费实例"),
         (
@@ -310,6 +353,14 @@ def test_a_heading_has_the_meaning_of_its_table(demo_runs):
 def test_cells_are_translated_by_their_column(column, english, chinese):
     assert tables._cell(column, english, {}, texts("zh")) == chinese
     assert tables._cell(column, english, {}, texts()) == english
+
+
+@pytest.mark.parametrize("column", ["reason", "expected", "detail"])
+def test_ids_of_rules_in_a_cell_are_titles(column):
+    ids = "image-missing, left-out-by-where"
+    assert tables._cell(column, ids, {}, texts("zh")) == "图片缺失；按商品表的条件（where）不处理这一行"
+    english = "the image is missing; the condition of the catalogue (where) leaves the row out"
+    assert tables._cell(column, ids, {}, texts()) == english
 
 
 def test_evidence_of_matches_and_the_answer_of_a_trace_are_translated():
@@ -349,7 +400,7 @@ def test_a_table_translates_titles_and_remedies_and_leaves_the_frame_alone():
     found = check(pd.DataFrame({"ProductId": ["1"], "PicName": ["/a.jpg"], "CustomContent": [None]}))
     before = found.copy()
     html = table_html(found, language="zh")
-    for text in ("错误", title("pic-name-slash", texts("zh")), "(pic-name-slash)", "改为“a.jpg”", "未显示的列："):
+    for text in ("错误", title("pic-name-slash", texts("zh")), "（pic-name-slash）", "改为“a.jpg”", "未显示的列："):
         assert text in html
     pd.testing.assert_frame_equal(found, before)
     assert "错误" not in table_html(found, language="en")

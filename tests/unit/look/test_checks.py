@@ -588,3 +588,9 @@ def test_in_a_message_a_value_is_quoted_in_part_and_a_reason_read_to_its_end():
     rows = pl.DataFrame({"name": ["y" * 100], "why": ["x" * 100]})
     text = rows.select(_filled('image "{name}": {why}', {})).item()
     assert text == f'image "{"y" * 60}…": {"x" * 100}'
+
+
+def test_counts_and_sizes_in_a_message_have_separators():
+    rows = pl.DataFrame({"i_bytes": [6_760_899, 123_456, 999, None]})
+    texts = rows.select(_filled("{i_bytes} of {limit:image_bytes}", {"image_bytes": 4_194_304})).to_series()
+    assert texts.to_list() == [f"{count} of 4,194,304" for count in ("6,760,899", "123,456", "999", "?")]

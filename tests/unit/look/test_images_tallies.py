@@ -92,6 +92,13 @@ def test_bars_add_up_to_the_tally(facts):
     assert ax.get_title() == "2 of 4 images refused for their size"
 
 
+def test_facts_that_know_their_service_are_counted_with_its_limits(facts):
+    facts.attrs["service"] = "trademark"
+    assert ip.tally_images(facts)["sizes"].equals(tally_image_sizes(facts, service="trademark"))
+    assert ip.plot_images(facts).axes[0].get_title() == "3 of 4 images refused for their size"
+    assert ip.tally_images(facts, service="product")["sizes"].equals(tally_image_sizes(facts))
+
+
 def test_all_of_them_stand_beside_each_other(facts):
     catalogue = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"]})
     figure = ip.plot_images(ip.tally_images(facts, catalogue))

@@ -174,8 +174,8 @@ def test_an_export_that_is_excluded_to_a_fifth_asks_and_leaves_the_earlier_batch
     before = content(out)
     if fault == "no content":
         catalogue["CustomContent"] = catalogue["CustomContent"].mask(catalogue["row"] <= 20, "x" * 5000)
-    rule = "image-missing" if fault == "no image" else "custom-content-too-long"
-    asks = rf"20 of 60 rows \(33%\) of the export are excluded; .* {rule} \(20 rows\).* confirm .* in the export: 60"
+    rule = "the image is missing" if fault == "no image" else "CustomContent is longer than the service allows"
+    asks = rf"20 of 60 rows \(33%\) of the export are excluded; .*: {rule} \(20 rows\).* confirm .* in the export: 60"
     for confirmed in (None, 59):
         with pytest.raises(ConfigError, match=asks):
             build_batch(catalogue, photos, out, baseline=Baseline(confirm_rows=confirmed), progress=False)

@@ -23,7 +23,13 @@ from imgprep.ship.report.causes import CAUSES
 from imgprep.show.charts import style as look
 from imgprep.show.charts.causes import FAMILY_COLOURS, plot_causes
 from imgprep.show.charts.images import plot_images
-from imgprep.show.charts.outcomes import plot_durations, plot_flow, plot_outcomes, plot_predicted_categories
+from imgprep.show.charts.outcomes import (
+    plot_durations,
+    plot_flow,
+    plot_outcomes,
+    plot_predicted_categories,
+    plot_predictions,
+)
 from imgprep.show.charts.plans import plot_findings, plot_plan
 from imgprep.show.charts.regions import plot_region_order, plot_regions
 
@@ -80,6 +86,8 @@ def test_a_chart_of_no_runs_says_so(plot):
     for none in ([], iter([]), ()):
         ax = plot(none)
         assert ax.get_title() == "No run yet" and not ax.axison
+        ax = plot_predictions(none)
+        assert ax.get_title() == "No line has ended yet" and not ax.axison
 
 
 def test_a_chart_takes_its_subject_from_a_batch_or_a_run_and_refuses_others(runs):

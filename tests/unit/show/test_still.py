@@ -54,6 +54,15 @@ def test_controls_are_shown_as_they_are_set():
     assert [text for text in others if text not in html] == []
 
 
+def test_texts_of_findings_are_wrapped_and_not_cut(folder):
+    name, message = f"{'long-' * 40}name.jpg", "the reason goes on " * 15 + "to its end"
+    found = {"rule": "image-unreadable", "severity": "error", "row": 1, "ProductId": "P" * 90, "PicName": name}
+    panel = ip.FindingsBrowser(findings_frame([{**found, "message": message}]), folder)
+    html = bundle(panel)
+    assert "…" not in html
+    assert all(text in html for text in (name, message, "P" * 90)) and message in panel._grid.cards[0]["note"]
+
+
 def test_what_is_hidden_or_empty_is_left_out():
     hidden = w.HTML("a secret", layout=w.Layout(display="none"))
     html = still_html(w.VBox([hidden, w.HTML(""), w.Button(icon="x"), w.VBox([w.VBox()])]))

@@ -36,6 +36,20 @@ def test_messages_are_whole_and_escaped_and_the_worst_row_is_first():
     assert "Not shown: basis, field" in html
 
 
+def test_a_transposed_table_shows_its_index():
+    frame = as_table(pd.DataFrame({"a": ["x"], "b": ["y"]}, dtype="str"))
+    assert type(frame.T) is pd.DataFrame and frame.T.equals(pd.DataFrame(frame).T)
+
+
+def test_ids_of_rules_are_titles_where_they_are_reasons():
+    reasons = ["image-missing, image-empty", "new"]
+    frame = as_table(pd.DataFrame({"reason": reasons, "expected": ["image-missing", "imported"]}))
+    shown = [*cells(frame._repr_html_()), *repr(frame).splitlines()]
+    assert shown[:4] == ["the image is missing; the image file is empty", "the image is missing", "new", "imported"]
+    assert not [text for text in shown if "image-" in text]
+    assert frame["reason"].iloc[0] == "image-missing, image-empty"
+
+
 def test_failed_checks_come_first_in_the_colour_of_an_error():
     frame = pd.DataFrame({"check": ["a", "b", "c"], "result": ["ok", "unknown", "fail"]})
     html = table_html(frame)
