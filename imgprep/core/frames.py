@@ -23,23 +23,12 @@ class Table(pd.DataFrame):
     """A frame that notebooks show as a readable table; operations on it return plain frames.
 
     What accompanies it is an attribute too: ``catalogue.findings`` is ``catalogue.attrs["findings"]``, unless a column
-    has that name.
+    has that name. See `as_table`.
     """
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
         return pd.DataFrame
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if not name.startswith("_") and name in self.attrs:
-                return self.attrs[name]
-            raise
-
-    def _dir_additions(self) -> set[str]:
-        return super()._dir_additions() | {name for name in self.attrs if str(name).isidentifier()}
 
     def to_parquet(self, *arguments: Any, **options: Any) -> Any:
         """Write the frame as pandas does, without its ``.attrs``: pandas writes them as JSON, which has no frames."""
@@ -99,6 +88,9 @@ def as_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` as a `Table` that shares its data."""
     table = Table(frame)
     table.attrs = frame.attrs
+    for name, value in frame.attrs.items():
+        if isinstance(name, str) and name.isidentifier() and not hasattr(table, name):
+            object.__setattr__(table, name, value)  # setattr warns that this makes no column
     return table
 
 
