@@ -34,7 +34,7 @@ NAMES = {
 }
 #: Commands, rules' ids in brackets, paths and ids of runs, file names, names of columns that are not displayed.
 _STORED = re.compile(
-    r"`[^`]*`|imgprep [a-z]+|\([a-z]+(?:-[a-z]+)+\)|[\w./:-]+[-/:][\w./:*-]+|\S+\.(?:jpg|csv)\b|未显示的列：.*"
+    r"`[^`]*`|imgprep [a-z]+|（[a-z]+(?:-[a-z]+)+）|[\w./:-]+[-/:][\w./:*-]+|\S+\.(?:jpg|csv)\b|未显示的列：.*"
 )
 
 
