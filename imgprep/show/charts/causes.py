@@ -242,11 +242,11 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
     if len(counts):
         totals = pd.DataFrame({"failed": counts.sum(axis=1), "lines": lines})
         enough = totals[totals["lines"] >= _ENOUGH] if totals["lines"].max() >= _ENOUGH else totals
-        worst_value = (enough["failed"] / enough["lines"]).idxmax()
-        worst, of_value = int(totals.at[worst_value, "failed"]), int(totals.at[worst_value, "lines"])
+        first = int((enough["failed"] / enough["lines"]).to_numpy().argmax())
+        worst, of_value = enough.iloc[first].astype("int64").tolist()
         title += "\n" + t(
             "highest share: {value}, {count} of {lines} sent ({share})",
-            value=_value(worst_value, t),
+            value=_value(enough.index[first], t),
             count=f"{worst:,}",
             lines=t.counted(of_value, "line"),
             share=percent(worst / of_value),
