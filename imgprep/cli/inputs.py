@@ -46,7 +46,7 @@ def settings_of(options: Namespace) -> Settings:
 
 
 def _reached(root: str | os.PathLike[str], settings: Settings) -> Any:
-    """Return a root of images, which in OSS is accessed by the project's endpoint and credentials."""
+    """Return a root of images, which in OSS is accessed with the project's endpoint and credentials."""
     return settings.with_(images=root).images if is_oss(root) else root
 
 

@@ -301,7 +301,9 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     text = "the export; imgprep.toml then names it, with suggested columns"
     init.add_argument("--catalogue", type=Path, metavar="EXPORT", help=text)
     init.add_argument("--images", type=root, metavar="DIR", help=f"{_ROOT}; imgprep.toml then names it")
-    lab = command("lab", "plan", "Open JupyterLab on the project's start page, which says which notebook is for what.")
+    lab = command(
+        "lab", "plan", "Open JupyterLab on the project's start page, which explains what each notebook is for."
+    )
     lab.add_argument("jupyter", nargs="*", metavar="OPTION", help="options of `jupyter lab`, after --")
 
     text = "Check every row and every image against the service's rules."
@@ -479,7 +481,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
         type=float,
         default=OLD_DAYS,
         metavar="DAYS",
-        help=f"age of an old run (default: {OLD_DAYS:.0f})",
+        help=f"age in days from which a run counts as old (default: {OLD_DAYS:.0f})",
     )
     runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed; remove nothing")
 

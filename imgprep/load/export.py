@@ -46,7 +46,7 @@ def export_finding(
 
 
 def record_numbers(count: int) -> pa.Array:
-    """Return 1 … `count`."""
+    """Return the numbers 1 to `count`."""
     return pa.array(np.arange(1, count + 1, dtype=np.int64))
 
 
