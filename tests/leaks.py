@@ -54,8 +54,13 @@ class Watch(logging.Handler):
         formatted = self.format(record)
         self.look(formatted, f"the log of {record.name}: {record.msg!r}"[:200])
 
+    def end(self):
+        """Fail if a secret was found since the last end."""
+        found, self.found = sorted(set(self.found)), []
+        assert not found, f"a secret stands in {'; '.join(found)}"
+
     def look_at_reprs(self):
-        """Everything of ours that is alive."""
+        """Everything of ours that is alive and not frozen."""
         left = {}
         for thing in gc.get_objects():
             kind = type(thing)

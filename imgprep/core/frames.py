@@ -20,7 +20,11 @@ P = ParamSpec("P")
 
 
 class Table(pd.DataFrame):
-    """A frame that notebooks show as a readable table; operations on it return plain frames."""
+    """A frame that notebooks show as a readable table; operations on it return plain frames.
+
+    What accompanies it is an attribute too: ``catalogue.findings`` is ``catalogue.attrs["findings"]``, unless a column
+    has that name. See `as_table`.
+    """
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -84,6 +88,9 @@ def as_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` as a `Table` that shares its data."""
     table = Table(frame)
     table.attrs = frame.attrs
+    for name, value in frame.attrs.items():
+        if isinstance(name, str) and name.isidentifier() and not hasattr(table, name):
+            object.__setattr__(table, name, value)  # setattr warns that this makes no column
     return table
 
 

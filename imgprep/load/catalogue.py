@@ -402,7 +402,7 @@ def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: Findings)
     notes.append(
         export_finding(
             "apostrophe-removed",
-            f"{counted(count, name + ' value')} began with an apostrophe (a text marker of spreadsheets), now removed",
+            f"{counted(count, name + ' value')} began with an apostrophe (a spreadsheet's text marker); it was removed",
             "export the ids as text, without apostrophes",
             Severity.INFO,
             row=rows[place].as_py(),

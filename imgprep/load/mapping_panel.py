@@ -234,8 +234,8 @@ class MappingPanel:
             control = self._template if field == _TEXT else self._chosen[field]
             controls = [control, *([self._scales[field]] if field in self._scales else [])]
             text = self._t(BY_NAME[field].meaning)
-            meaning = widgets.HTML(_html("aside", text=text), layout={"flex": "1 1 0", "min_width": "0"})
-            rows.append(widgets.HBox([*controls, *([meaning] if field != _TEXT else [])]))
+            meaning = widgets.HTML(_html("aside", text=text), layout={"flex": "1 1 140px", "min_width": "0"})
+            rows.append(widgets.HBox([*controls, *([meaning] if field != _TEXT else [])], layout=_WRAPPED))
         t = self._t
         facts = {"rows": t.counted(len(full), "row"), "preset": self._preset, "why": t.kept(why)}
         head = _html("head", t.language, file=file, **facts)
@@ -263,7 +263,7 @@ class MappingPanel:
             own[0] = (self._t("— found: {column} —", column=found), _UNUSED)
         options = [*own, *((name, name) for name in self._names)]
         value = _KEPT if kept else column if known else _CLEARED if entry == "" and clears else _UNUSED
-        layout = {"flex": "0 1 250px", "min_width": "150px"}
+        layout = {"flex": "0 1 270px", "min_width": "150px"}
         return widgets.Dropdown(options=options, value=value, description=field, style=_WIDE, layout=layout)
 
     def _options(self, field: str, column: str) -> dict[str, Any]:

@@ -326,7 +326,7 @@ class _Parts:
         self.run = w.Dropdown(options=runs, description=t("run"), layout=w.Layout(width="420px", max_width="100%"))
         self.run.layout.display = None if len(runs) > 1 else "none"
         self.cause = w.Select(rows=PAGE, layout=wide)
-        self.find = w.Text(placeholder=t("product or image, Enter"), continuous_update=False)
+        self.find = w.Text(placeholder=t("product or image"), continuous_update=False)
         self.find.layout = w.Layout(flex="1 1 auto", width="auto", min_width="60px")
         self.show = w.Dropdown(
             options=[(t(name), name) for name in _FILTERS], layout=w.Layout(width="125px", flex="0 0 auto")
@@ -353,12 +353,12 @@ class _Parts:
         wrapped: Any = w.Layout(flex_flow="row wrap", align_items="center")
         for made in self.buttons.values():
             made.layout = w.Layout(width="auto", flex="1 1 45%")
-        left = w.VBox([w.HTML(f"<b>{self._title}</b>"), self.cause, self.remedy], layout=_column("1 1 170px"))
+        left = w.VBox([w.HTML(f"<b>{self._title}</b>"), self.cause, self.remedy], layout=_column("1 1 175px"))
         pager = w.HBox([self.back, self.forward, self.where, self.every], layout=wrapped)
         actions = w.HBox(list(self.buttons.values()), layout=wrapped)
         lines = [w.HBox([self.find, self.show]), self.list, pager, actions, self.decided, self.problem]
-        middle = w.VBox(lines, layout=_column("2 1 260px"))
-        right = w.VBox([self.picture, self.record], layout=_column("3 1 300px", max_height="600px", overflow="auto"))
+        middle = w.VBox(lines, layout=_column("2 1 290px"))
+        right = w.VBox([self.picture, self.record], layout=_column("3 1 270px", max_height="600px", overflow="auto"))
         columns = w.HBox([left, middle, right], layout=w.Layout(flex_flow="row wrap"))
         return [self.run, columns, self.below]
 

@@ -81,6 +81,10 @@ _OWN_WORDS = (
     ({"check", "result"}, ("message", "source")),
     ({"suggested", "score"}, ("name", "category")),
     ({"state_ours", "iou"}, ("category",)),
+    ({"rule", "examples"}, ("examples",)),
+    ({"group", "kind"}, ("kind",)),
+    ({"field", "advice"}, ("advice",)),
+    ({"images", "outside"}, ("bytes", "format", "shape")),
 )
 #: Labels of the built-in causes; a frame's ``.attrs["labels"]`` has those of the shop's own.
 _LABELS = {cause.id: cause.label for cause in CAUSES}

@@ -326,7 +326,7 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
         usual=f"{usual:,}",
         images=images,
     )
-    ax.set_title(title, fontsize=11, wrap=True)
+    ax.set_title(title, fontsize=11, wrap=True, pad=12)
     ax.set_xticks(range(len(counts.columns)), [_category(str(name), t) for name in counts], rotation=30, ha="right")
     values = legible(ax, [f"{value} ({images:,})" for value, images in sums.items()])
     ax.set_yticks(range(len(values)), values)

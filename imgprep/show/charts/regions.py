@@ -97,7 +97,9 @@ def _plot_places(heat: pd.DataFrame, ax: Axes | None) -> Axes:
     image = ax.imshow(shares, cmap="cividis_r", vmin=0, vmax=100, extent=(0, 100, 100, 0))
     ax.set_xlabel(t("% of the width"))
     ax.set_ylabel(t("% of the height"))
-    ax.set_title(_places_answer(heat, int(heat.attrs.get("regions", 0)), t), fontsize=11)
+    ax.set_title(
+        _places_answer(heat, int(heat.attrs.get("regions", 0)), t), fontsize=11, pad=12
+    )  # above the labels of the colour bar
     add_fonts(ax.figure.colorbar(image, ax=ax, label=t("% of regions that cover this point")).ax)
     return ax
 

@@ -43,6 +43,17 @@ def test_detached_frames_can_be_written(frame, tmp_path):
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / name), detached(frame))
 
 
+def test_what_accompanies_a_table_is_an_attribute_unless_a_column_has_its_name(frame):
+    frame.attrs["origin"] = "the newest run"
+    table = as_table(attach(frame, findings=findings_frame([{"rule": "x"}])))
+    assert table.findings["rule"].tolist() == ["x"]
+    assert table.origin == "the newest run"
+    assert {"findings", "origin", "text"} <= set(dir(table))
+    assert as_table(frame.assign(origin="Milan")).origin.tolist() == ["Milan", "Milan"]
+    with pytest.raises(AttributeError, match="strays"):
+        _ = table.strays
+
+
 @pytest.mark.filterwarnings("error")
 def test_what_is_derived_from_a_table_keeps_what_belongs_to_it_and_a_table_can_be_written(frame, tmp_path):
     table = as_table(attach(frame, findings=findings_frame([{"rule": "x"}])))

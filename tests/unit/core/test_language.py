@@ -404,7 +404,7 @@ def test_a_table_translates_titles_and_remedies_and_leaves_the_frame_alone():
     found = check(pd.DataFrame({"ProductId": ["1"], "PicName": ["/a.jpg"], "CustomContent": [None]}))
     before = found.copy()
     html = table_html(found, language="zh")
-    for text in ("错误", title("pic-name-slash", texts("zh")), "(pic-name-slash)", "改为“a.jpg”", "未显示的列："):
+    for text in ("错误", title("pic-name-slash", texts("zh")), "（pic-name-slash）", "改为“a.jpg”", "未显示的列："):
         assert text in html
     pd.testing.assert_frame_equal(found, before)
     assert "错误" not in table_html(found, language="en")

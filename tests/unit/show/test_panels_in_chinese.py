@@ -13,6 +13,7 @@ from imgprep.core.fields import FIELD_NAMES
 from imgprep.core.settings import Settings
 from imgprep.core.text import shown
 from imgprep.load.suggestions import suggest_categories
+from imgprep.look.tallies import tally_attributes
 from imgprep.outcomes.verify import AS_SENT, GONE, NOT_THERE, OTHER_RECORD, STILL_THERE
 from imgprep.ship import preflight
 from imgprep.ship.panel import Progress, panel_html
@@ -28,13 +29,15 @@ def _words(text):
 NAMES = {
     *FIELD_NAMES,
     *_words("imgprep OSS RAM Bucket ARN API ID IoU EXIF JPEG PNG GIF BMP TIFF WEBP HEIF HEIC ICO HTML MPO CMYK RGB"),
-    *_words("I bmp gif jpeg jpg png ppm tif tiff webp pillow heif MB ADD DELETE SUCCESS true false x y sRGB"),
+    *_words(
+        "I MAR1 off bmp gif jpeg jpg png ppm tif tiff webp pillow heif KB MB ADD DELETE SUCCESS true false x y sRGB"
+    ),
     *_words("imgprep.toml increment.meta browser.fixed browser.fixes apply_fixes prepare_images column scale price"),
     *_words("plain half even sandbox temporary service oss policy role_policy role_trust decode header strict Detail"),
 }
 #: Commands, rules' ids in brackets, paths and ids of runs, file names, names of columns that are not displayed.
 _STORED = re.compile(
-    r"`[^`]*`|imgprep [a-z]+|\([a-z]+(?:-[a-z]+)+\)|[\w./:-]+[-/:][\w./:*-]+|\S+\.(?:jpg|csv)\b|未显示的列：.*"
+    r"`[^`]*`|imgprep [a-z]+|（[a-z]+(?:-[a-z]+)+）|[\w./:-]+[-/:][\w./:*-]+|\S+\.(?:jpg|csv)\b|未显示的列：.*"
 )
 
 
@@ -108,6 +111,17 @@ def test_the_mapping_panel_and_suggested_columns_and_categories(shop, catalogue)
     assert Reader(catalogue, columns[["column", "example"]], words).english("\n".join(pages)) == []
 
 
+def test_tables_of_findings_attributes_images_and_duplicates(shop, catalogue, facts):
+    found = shop.check(catalogue, facts)
+    changes = ip.apply_fixes(catalogue, found)[1]
+    drift = ip.compare_exports(shop.load_earlier(catalogue), catalogue)
+    attributes, tallies = tally_attributes(catalogue), ip.tally_images(facts, catalogue).values()
+    frames = [found, ip.tally_rules(found), changes, drift, attributes, ip.find_duplicates(facts, catalogue), *tallies]
+    html = "".join(table_html(frame, visible=len(frame)) for frame in frames)
+    data = [found[["message", "value", "rule"]], changes[["before", "after", "rule"]], drift[["name"]]]
+    assert Reader(catalogue, facts[["format"]], attributes[["common"]], *data).english(html) == []
+
+
 def test_the_match_panel(shop, catalogue):
     named = catalogue.drop_duplicates("ProductId").tail(20)
     matches = ip.match_files(shop.images, named.assign(PicName=None))
@@ -141,6 +155,20 @@ def test_the_history_of_a_product_and_the_month(demo_runs):
     pages = [ip.trace(failed, run.folder.parent)._repr_html_(), ip.Runs(demo_runs).review("2026-09")._repr_html_()]
     data = (run.catalogue, run.batch[["CustomContent"]], run.outcome[["message", "code"]])
     assert Reader(*data, pd.DataFrame({"run": [run.id for run in demo_runs]})).english("\n".join(pages)) == []
+
+
+def test_the_pages_of_a_run_and_for_photographers(shop, catalogue, facts, demo_runs, tmp_path):
+    run = demo_runs[0]
+    pages = [run.report(tmp_path / "run.html", images=shop.images), shop.feedback(shop.check(catalogue, facts)).path]
+    found = (run.findings[["message"]], run.outcome[["message", "code"]], run.batch[["PicName"]])
+    data = (
+        catalogue,
+        run.catalogue,
+        *found,
+        pd.DataFrame({"text": [run.id, "UTC", "imgprep-demo", "/increment", run.message]}),
+    )
+    html = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert Reader(*data).english(html) == []
 
 
 def test_the_prepare_log_and_the_answers_of_verify(shop, facts, tmp_path):
