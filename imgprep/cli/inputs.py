@@ -118,7 +118,7 @@ def cache_of(settings: Settings) -> Path | None:
 
 
 def run_at(place: Path, options: Namespace, settings: Settings) -> Any:
-    """Open the run at a path, or with this name in the folder of runs."""
+    """Open the run at a path, or the run with this name in the folder of runs."""
     from imgprep.ship.run import open_run
 
     inside = (options.runs or settings.runs) / place

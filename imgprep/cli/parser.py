@@ -297,7 +297,14 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     )
 
     init = command("init", "plan", "Create a project folder: imgprep.toml and the notebooks.")
-    init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
+    init.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=Path(),
+        metavar="DIR",
+        help="folder of the project (default: the current folder)",
+    )
     text = "the export; imgprep.toml then names it, with suggested columns"
     init.add_argument("--catalogue", type=Path, metavar="EXPORT", help=text)
     init.add_argument("--images", type=root, metavar="DIR", help=f"{_ROOT}; imgprep.toml then names it")
@@ -516,7 +523,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     find.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
     find.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; send none")
 
-    text = "Compare the search results for images' regions, the service's own, and whole images."
+    text = "Compare the search results for the regions of images, those that the service detects, and whole images."
     ways = command("what-if", "outcomes", text, has.cloud, has.images, has.drawn, has.asking)
     ways.add_argument("names", nargs="+", metavar="NAME", help="images below --images")
 

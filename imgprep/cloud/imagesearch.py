@@ -278,7 +278,7 @@ class ImageSearch:
             self._last[pace] = self._clock.monotonic()
         if not isinstance(body, dict) or not body:
             raise AnswerLost(
-                f"{action}: the answer is empty; check that {self.settings.imagesearch_url} is Image Search"
+                f"{action}: the answer is empty; {self.settings.imagesearch_url} may not be Image Search; check it"
             )
         return body
 

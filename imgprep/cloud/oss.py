@@ -352,7 +352,7 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
 
 
 def _page(bucket: Any, prefix: str, marker: str) -> tuple[list[tuple[str, Stored]], str | None]:
-    """Return a page of a listing, and the marker of the next; oss2 takes several times as long to parse it."""
+    """Return a page of a listing, and the marker of the next page; oss2 takes several times as long to parse one."""
     asked = {"prefix": prefix, "delimiter": "", "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
     root, found = _contents(bucket._do("GET", bucket.bucket_name, "", params=asked).read())
     is_quoted = root.findtext("EncodingType") == "url"

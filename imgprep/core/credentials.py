@@ -31,7 +31,7 @@ class Credentials:
 
 
 class CredentialsProvider(Protocol):
-    """Anything that returns credentials; it is called each time they are needed."""
+    """Anything that returns credentials; called each time credentials are needed."""
 
     def credentials(self) -> Credentials:
         """Return currently valid credentials, or raise ConfigError with the remedy."""

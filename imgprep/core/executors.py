@@ -144,7 +144,7 @@ def run_chunks(
                     raise
                 except ImportError as error:
                     raise ConfigError(
-                        f"executor: its workers cannot import {error.name}; install imgprep there"
+                        f"executor: the workers cannot import {error.name}; install imgprep there"
                     ) from error
                 except Exception as error:  # noqa: BLE001  a dead worker, or a result that cannot be sent
                     lost = counted(len(chunk), "task")
@@ -164,7 +164,7 @@ def do_chunk(
     limits: dict[str, Any],
     run: str,
 ) -> tuple[list[Any], float]:
-    """Do a chunk, in a process that the worker keeps for it; return the results and the seconds that it took."""
+    """Process a chunk, in a process that the worker keeps for it; return the results and the seconds that it took."""
     began = time.monotonic()
     with naming_worker():
         made = ready(tasks)
@@ -249,8 +249,8 @@ def open_cluster(address: str) -> Iterator[Elsewhere]:
             raise ConfigError(f"cluster {address}: {error} on a worker; install imgprep there") from None
         if other := {version for version in found.values() if version != _version()}:
             raise ConfigError(
-                f"cluster {address}: workers have imgprep {', '.join(sorted(other))}, this machine has {_version()}; "
-                "install the same version"
+                f"cluster {address}: workers have imgprep {', '.join(sorted(other))}, but this machine has "
+                f"{_version()}; install the same version"
             )
         yield client
 

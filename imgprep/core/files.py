@@ -145,7 +145,7 @@ class Written:
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[Path]:
-        """Yield a folder for unfinished files, then remove it; it is logged, so that `clear_drafts` can remove it."""
+        """Yield a folder for unfinished files, then remove it; a killed process leaves it to `clear_drafts`."""
         folder = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
         self.note(folder.name, "folder")
         try:

@@ -220,7 +220,7 @@ class OssFolder(os.PathLike[str]):
         return _USUAL if packed is None else int(_LISTED.unpack_from(packed)[0])
 
     def origin(self, found: Found) -> Origin:
-        """Return where an object is, for a copy of it."""
+        """Return the location of an object, for copying it."""
         settings = self.root.settings
         return Origin(self.root.bucket, found.path, found.version, found.bytes, settings.oss_url, settings.region)
 

@@ -37,7 +37,7 @@ class Folder:
         """Return the file `name`, or raise `Unfit`."""
         path = self._inside + legal(name)
         if WINDOWS and is_windows_device(name):
-            raise Unfit(Problem.NOT_A_FILE, "names a device or a stream on Windows; it was not opened")
+            raise Unfit(Problem.NOT_A_FILE, "names a device or a stream on Windows; the file was not opened")
         # On Windows the folder itself is written with backslashes.
         parent = path[: max(path.rfind("/"), path.rfind(os.sep)) + 1]
         try:
@@ -51,7 +51,7 @@ class Folder:
                     inside = os.path.realpath(path).startswith(self._inside)
                     info = os.stat(path) if inside else info  # noqa: PTH116  creating a Path costs more than the call
             if not inside:
-                raise Unfit(Problem.OUTSIDE_ROOT, "a link points outside the image folder; it was not followed")
+                raise Unfit(Problem.OUTSIDE_ROOT, "a link points outside the image folder; the link was not followed")
         except (FileNotFoundError, NotADirectoryError):
             raise Unfit(Problem.MISSING, NO_FILE) from None
         except ValueError:  # a lone surrogate or a NUL

@@ -310,7 +310,7 @@ def _note_slashes(found: pl.Series, images: pl.Series, rows: pa.Array, notes: Fi
         message = (
             f"{counted(count, 'name')} began with a slash, which stands for the image folder; the slash was removed"
         )
-        fix = "nothing to do if the image folder contains them"
+        fix = "nothing to do if the image folder contains these files"
         where = {"row": rows[place].as_py(), "field": "PicName", "value": found[place]}
         notes.append(export_finding("leading-slash-removed", message, fix, Severity.INFO, **where))
 
@@ -463,7 +463,7 @@ def without_image(rows: pl.DataFrame) -> pd.DataFrame:
         pl.col("ProductId").is_null() | pl.col("ProductId").is_first_distinct()
     )
     message = "the product has no image, so searches cannot find it"
-    fix = "photograph it, or name its file in the export"
+    fix = "photograph the product, or name its image in the export"
     shared = export_finding("product-without-image", message, fix, field="PicName", fixable=False)
     found = to_pandas(lone.select("row", "ProductId")).assign(**shared)
     return found.reindex(columns=list(FINDING_COLUMNS)).astype(FINDING_COLUMNS)

@@ -282,7 +282,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
         shop["columns"] = table
     text = tomlkit.dumps(document)
     if tomllib.loads(text)["shop"]["columns"] != plain:  # never write a file with a different map
-        raise ConfigError(f"{file}: [shop.columns] cannot be written there; edit the file by hand")
+        raise ConfigError(f"{file}: [shop.columns] cannot be written to this file; edit the file by hand")
     with replacing(file) as draft:
         draft.write_bytes(text.encode("utf-8"))
     return file

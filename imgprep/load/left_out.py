@@ -85,5 +85,5 @@ def mark_shared(
         frame[LEFT_OUT] = reasons.astype("str")
         kept = "the first that the shop shows" if listed else "the first"
         message += f"; {kept} of each is kept, {counted(again.height, 'row')} left out"
-        fix = "nothing to do; images of the others stay in the gallery"
+        fix = "nothing to do; images of the other products stay in the gallery"
     return [export_finding(SHARED_IMAGE, message, fix, Severity.INFO, field="PicName")]

@@ -29,7 +29,7 @@ class Rounding(StrEnum):
 
     @property
     def mode(self) -> str:
-        """The name of the mode in `decimal`."""
+        """The name of this mode in the module `decimal`."""
         return f"ROUND_{self.name}"
 
 

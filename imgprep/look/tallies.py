@@ -105,7 +105,7 @@ def _advice(found: dict[str, object], rows: int, *, number: bool) -> str:
     if distinct == 1 and rows > 1:
         advice.append("the same value everywhere: useless as a filter")
     if not number and distinct == filled and filled > _SHOWN:
-        advice.append("every value is different: it does not group images")
+        advice.append("every value is different, so the attribute does not group images")
     if alike:
         advice.append(f"{alike:,} values differ from others only in case or spaces; filters distinguish them")
     return "; ".join(advice) or "suitable as a filter"

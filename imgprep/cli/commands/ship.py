@@ -196,7 +196,7 @@ def follow(options: Namespace) -> int:
 
 def close(options: Namespace) -> int:
     if options.message is None and options.report is None and not options.ignore_unmatched:
-        raise ConfigError("close: give --message TEXT as the console shows it, and --report FILE if there is one")
+        raise ConfigError("close: add --message TEXT, as the console shows it, and --report FILE if there is a report")
     settings = settings_of(options)
     run = run_at(options.run_folder, options, settings)
     run.use_settings(settings)

@@ -68,7 +68,7 @@ def check(
     limits : mapping of str to number, optional
         Limit → value; see `imgprep.look.rules.limits.DEFAULTS`.
     measured : collection of str
-        Rules whose severity was measured on the shop's own instance (`calibrate`); this is then their basis.
+        Rules whose severity was measured on the shop's own instance (`calibrate`), which is then their basis.
     files : pandas.DataFrame, optional
         From `match_names`: the fix for a missing image is then the file that its name nearly matches, which
         ``apply_fixes(…, files=files)`` applies, and files that no row names are reported.
@@ -139,7 +139,7 @@ def merge_findings(
 
 
 def merge_ran(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return what ran on a catalogue, from what ran on each of its parts; a note on the whole counts once."""
+    """Return which rules ran on a catalogue, from those that ran on its parts; a note on the whole counts once."""
     ran = pd.concat(parts, ignore_index=True)
     found = ran.groupby("rule", sort=False).agg({"rows": "sum", "findings": "sum", "why": "first"}).reset_index()
     once = ran.groupby("rule", sort=False)["findings"].max().reset_index(drop=True)

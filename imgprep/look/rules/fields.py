@@ -108,7 +108,7 @@ def _int_attr_range(name: str) -> Rule:
         source="api",
         basis=Basis.WEAK,
         what=f"{name} is outside 32 bits",
-        message=f"{name} {{{name}}} is outside {{limit:int_attr_min}} to {{limit:int_attr_max}}",
+        message=f"{name} {{{name}}} is outside the range {{limit:int_attr_min}} to {{limit:int_attr_max}}",
         remedy="choose a smaller scale",
         test=lambda sheet: (
             (number < sheet.limits["int_attr_min"])
@@ -383,7 +383,7 @@ RULES: tuple[Rule, ...] = (
         id="pic-name-hidden-character",
         severity=Severity.WARNING,
         source="own",
-        what="PicName contains an invisible character (a joiner, a direction mark): it looks like another name",
+        what="PicName contains an invisible character (a joiner, a direction mark), so it looks like another name",
         remedy="remove it, in the file name as well",
         test=lambda sheet: pl.col("name").str.contains_any(_HIDDEN),
     ),
@@ -431,7 +431,7 @@ RULES: tuple[Rule, ...] = (
     _NAME(
         id="pic-name-dotdot",
         source="oss",
-        what="PicName has a part that is . or ..; it names nothing below the task's folder",
+        what="PicName has a part that is . or ..; such a name is not below the task's folder",
         remedy="use a name relative to the image folder",
         test=lambda sheet: pl.col("name").str.contains(r"(?:^|[/\\])\.\.?(?:[/\\]|$)"),
         refuses=True,
