@@ -37,7 +37,7 @@ browser: $(READY)  ## find or install a Chromium for the browser tests
 	$(BIN)/python tests/browser/chromium.py
 
 test: check browser  ## everything CI runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p tests.light -p nbval.plugin --nbval tests/notebooks tests/browser notebooks tests/site tests/wire
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p tests.light -p tests.kernels -p nbval.plugin --nbval tests/notebooks tests/browser notebooks tests/site tests/wire
 
 proof: $(READY)  ## all cases of the long proofs, of which the tests run a sample
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'proof or hypothesis' --hypothesis-profile=proof tests/proof tests/unit tests/property tests/wire

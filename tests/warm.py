@@ -16,6 +16,7 @@ from unittest import mock
 from imgprep.core import processes
 
 LOADED = ["imgprep.look.probe", "imgprep.look.pixels", "imgprep.fix.convert", "PIL.PngImagePlugin"]
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 
 
@@ -68,5 +69,5 @@ STAND_IN = SimpleNamespace(Popen=start, PIPE=subprocess.PIPE)
 def begin():
     """Start the process that workers are forked from."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(LOADED)
-    with mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS="1"):
+    with mock.patch.dict(os.environ, ENVIRONMENT):
         multiprocessing.forkserver.ensure_running()
