@@ -217,7 +217,7 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive | OssFo
         # BadZipFile, NotImplementedError (a newer zip version), UnicodeDecodeError (in a name), OSError
         except Exception as error:
             raise ConfigError(
-                f"images: {root} is a zip archive whose list of files cannot be read ({_text(error)}); create it again"
+                f"images: {root} is a zip archive whose file list cannot be read ({_text(error)}); create it again"
             ) from error
     raise ConfigError(
         f"images: {root} is neither a folder nor a zip archive; give the folder that contains the images, or "

@@ -306,7 +306,7 @@ def test_results_in_words_and_notes_of_runs_are_in_the_language(demo_runs, monke
         assert t.kept(note).startswith("任务") and texts().kept(note) == note
     assert "STOPPED" in t.kept(note_of(State.CANCELLED, "STOPPED"))
     assert t.kept("not one of the notes") == "not one of the notes"
-    slashes = "{} began with a slash, which stands for the image folder; it was removed"
+    slashes = "{} began with a slash, which stands for the image folder; the slash was removed"
     assert t.kept(slashes.format("2 names")) == "2 个名称以斜杠开头，斜杠代表图片文件夹；已去掉"
     assert t.kept(slashes.format("1 name")).startswith("1 个名称") and texts().kept(slashes) == slashes
 
