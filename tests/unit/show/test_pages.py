@@ -74,6 +74,11 @@ def test_a_missing_image_has_a_reason_and_the_number_of_cards_is_bounded(run, tm
     assert "data:image/jpeg" in page and "no file with this name" in page
 
 
+def test_the_rules_that_predicted_a_failure_or_excluded_a_row_are_titles(run, tmp_path):
+    page = page_of(run, tmp_path)
+    assert "<td>the image is missing</td>" in page and "<code>image-missing" not in page
+
+
 def test_the_page_is_in_the_language_of_the_project_and_names_stay(run, tmp_path):
     page = page_of(run, tmp_path, language="zh")
     text = text_of(page)
