@@ -184,8 +184,8 @@ def calibrate(
     settings : Project or Settings
         Instance, bucket and path. A spare instance is best: during a task, it takes no other batch.
     apart : iterable of str
-        Points to ask in a task of their own. Some might fail a whole task, so they are only asked if named here; see
-        `plan_calibration`. ``all`` stands for all of those.
+        Points to ask in a task of their own. Some might make a whole task fail, so they are asked only if named here;
+        see `plan_calibration`. ``all`` stands for all of those.
     confirm : str, optional
         The instance's name. If omitted, the user is asked to type it, unless the instance is a sandbox's.
     only_clean : bool
@@ -241,7 +241,7 @@ def calibrate(
             try:
                 work.clean_up()
             except ImgprepError as error:
-                _log.warning("not everything is deleted yet; repeat the command: %s", error)
+                _log.warning("not everything is deleted yet; run the command again: %s", error)
             raise
         note = work.clean_up()
     return _written(settings, found, every, note, clock)
@@ -379,7 +379,7 @@ class _Work:
                 f"acs:oss:*:*:{self.settings.bucket}/{root.partition(PREFIX)[0]}{PREFIX}* ({error})"
             ) from error
         if any(True for _ in list_folder(self.bucket, root)):
-            raise ConfigError(f"calibrate: {self.settings.bucket}/{root} is not empty; repeat the command")
+            raise ConfigError(f"calibrate: {self.settings.bucket}/{root} is not empty; run the command again")
         self.held = self.service.detail().held
         keys = dict.fromkeys(line.key for stage in stages for line in stage.lines)
         self._write(
@@ -457,7 +457,7 @@ class _Work:
         if ours := rest & set(about["objects"]):
             raise StorageError(
                 f"calibrate: {counted(len(ours), 'object')} still in {self.settings.bucket}/{about['root']} after "
-                "deleting; repeat the command",
+                "deleting; run the command again",
                 passing=True,
             )
         held = self.service.detail().held
@@ -568,7 +568,7 @@ class _Work:
             remedy = f"; test it separately: --apart {question.id}"
             return "", f"the task ended without a result{remedy}", task
         if not question.apart and not all(evidence.seen[name].there for name in CONTROLS if name in evidence.seen):
-            return "", "even the plain lines were not imported", task
+            return "", "even the lines for comparison were not imported", task
         answer, why = question.decide(question, evidence)
         probes = [f"{name} {evidence.seen[name]}" for name in dict.fromkeys(probe.name for probe in question.probes)]
         victims = {probe.name for probe in question.probes} if question.deletes else ()
@@ -591,7 +591,7 @@ class _Work:
         failed = run.outcome[run.outcome["outcome"] == Outcome.FAILED]
         numbered = [_has_number(str(row["raw"]), row["line"], names) for row in records(failed)]
         answer = "" if len(set(numbered)) != 1 else "yes" if numbered[0] else "no"
-        note = f"{sum(numbered)} of {counted(len(numbered), 'failed line')} with its number"
+        note = f"the number is given for {sum(numbered)} of {counted(len(numbered), 'failed line')}"
         found.answers["report_lines"] = (answer, f"line numbers: {answer or 'unclear'}", note)
         alone = {line.key: number for number, line in enumerate(stage.lines, 1)}
         absent = {

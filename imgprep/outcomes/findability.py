@@ -33,14 +33,14 @@ from imgprep.ship.run import Run
 
 #: Folder of the project for results, which the monthly review repeats.
 SEARCHES = "searches"
-#: Number of results considered; recall is the share of siblings among them.
+#: Number of results considered; recall is the share of siblings that are among them.
 RESULTS = 10
 #: Default number of images to search with.
 SAMPLE = 200
 #: No reason is claimed if chance alone would rank images as well with this probability or more.
 CHANCE = 0.001
 #: A region counts as swapped if, read in the other order, its overlap (IoU) with a subject that the service detects is
-#: at least the first value, and exceeds its overlap as sent by the second.
+#: at least the first value, and exceeds the overlap of the region as sent by at least the second.
 _FITS, _BETTER = 0.5, 0.3
 
 LOST, BLANK, SWAPPED = "not in the gallery", "blank image", "swapped region"
@@ -50,7 +50,7 @@ REMEDIES = {
     LOST: "verify the gallery (`imgprep verify`), and send the image again",
     BLANK: "replace the image; nothing in it can be searched",
     SWAPPED: "the Region fits the subject if its numbers are read as x1,y1,x2,y2; correct and send it again",
-    NO_CATEGORY: f"{SEARCH_CATEGORY}; send it in searches, or add the image without a category",
+    NO_CATEGORY: f"{SEARCH_CATEGORY}; set the category in searches, or add the image without a category",
     TWIN: "merge the products, or replace the image with one that shows the difference",
     UNEXPLAINED: "compare the images, and what `what_if` finds with another region",
 }

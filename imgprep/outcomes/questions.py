@@ -515,7 +515,7 @@ def questions(service: str = "product") -> tuple[Question, ...]:
         ),
         Question(
             id="odd_orientation",
-            asks="Does an EXIF orientation outside 1...8 count as absent?",
+            asks="Does an EXIF orientation outside 1 to 8 count as absent?",
             answers=_either("it counts as absent", "it counts as a rotation"),
             probes=tuple(Probe(f"orientation-{number}", image=partial(_turned, number)) for number in (0, 9)),
             decide=_accepted,

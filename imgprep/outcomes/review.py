@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 NOT_ASKED = "the gallery itself was not queried"
 _SEARCHED = {"category": "str", "images": "int64", "first": "int64", "share": "float64"}
-#: Columns that name who took an image, the first of which in the catalogue is used.
+#: Columns that may name who made an image; the first one in the catalogue is used.
 _SOURCES = ("source", "photographer", "supplier", "来源", "摄影师", "供应商")
 STAGES = ("catalogue", "has image", "passes", "in gallery", "with region")
-#: What the month is compared by with the one before.
+#: Measures by which the month is compared with the previous one.
 _MEASURES = (
     *("lines sent for the first time", "first-time success, %", "lines sent again", "images open at the end"),
     *("failures fixed", "failures persisting", "failures new"),
@@ -47,7 +47,7 @@ _MEASURES = (
 
 
 class _Part(NamedTuple):
-    """A part of the page: rows of a label, a text, and the length of a bar (0 … 1)."""
+    """A part of the page: rows of a label, a text, and the length of a bar (0 to 1)."""
 
     title: str
     rows: list[tuple[str, str, float]]
@@ -76,15 +76,15 @@ class Review:
     findable : pandas.DataFrame
         ``days, images``: time from the first catalogue with an image to its import, for imports of this month.
     sources : pandas.DataFrame
-        Failures that another image removes by the source of the image (`tally_by`), with the shop's own causes; empty
-        if the catalogue has no such column. Faults of the catalogue's data are not among them.
+        Failures that another image would correct, by the source of the image (`tally_by`), with the shop's own causes;
+        empty if the catalogue has no such column. Faults of the catalogue's data are not among them.
     better : pandas.DataFrame
         ``measure, before, now``: compared with the previous month, counted as in `imgprep.outcomes.counting`; failures
         open at the end of each month as in `tally_failure_changes`.
     asked : str
         The gallery's last answer in the month; see `verify_gallery`.
     searched : pandas.DataFrame
-        ``category, images, first, share``: how many of the images searched with last in the month found themselves
+        ``category, images, first, share``: how many images of the last search in the month found themselves
         first, by category; empty if `findability` was not run. ``.attrs["note"]``: a caveat about a sandbox's rankings.
     findings : pandas.DataFrame
         The findings of `check` on the newest export, as `tally_findings` counts them.
@@ -225,7 +225,7 @@ class Review:
             _Part(t("Waiting for the gallery"), _to_scale(waiting), good=False),
             _Part(t("Days until new images were in the gallery"), _to_scale(days)),
             _Part(t("What check finds in the newest export"), _to_scale(check), good=False),
-            _Part(t("Failures that another image removes, by source"), _to_scale(sources), good=False),
+            _Part(t("Failures that another image would correct, by source"), _to_scale(sources), good=False),
         ]
 
     def _tables(self, t: Texts) -> dict[str, str]:
@@ -239,7 +239,7 @@ class Review:
             t("Waiting for the gallery"): named(self.backlog, "age"),
             t("Days until new images were in the gallery"): self.findable,
             t("What check finds in the newest export"): named(self.findings, "subject"),
-            t("Failures that another image removes, by source"): self.sources.head(12),
+            t("Failures that another image would correct, by source"): self.sources.head(12),
             t("What changed"): named(self.better, "measure"),
         }
         return {
@@ -279,12 +279,12 @@ def review(
     month : str, optional
         The month, such as ``2026-11``; default: the month of the last run. Months are in UTC.
     source : str
-        Catalogue column that names the source of an image; default: the first that there is of ``source``,
+        Catalogue column that names the source of an image; default: the first existing one of ``source``,
         ``photographer``, ``supplier``, ``来源``, ``摄影师`` and ``供应商``.
     of : Settings, optional
         Use only runs that were sent to this instance, for example to leave out rehearsals.
     checks : iterable of path
-        Answers of the gallery, from `verify_gallery`; they correct what the runs say is in it.
+        Answers of the gallery, from `verify_gallery`; they correct the state of the gallery computed from the runs.
 
     Returns
     -------
@@ -405,7 +405,7 @@ def _coverage(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _searched(images: pd.DataFrame | None) -> pd.DataFrame:
-    """Return how many of the images searched with found themselves first, by category."""
+    """Return how many images of the last search found themselves first, by category."""
     if images is None:
         return _typed(_SEARCHED)
     first = images["rank_category"].fillna(images["rank"]).eq(1).fillna(value=False)

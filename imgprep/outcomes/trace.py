@@ -212,12 +212,14 @@ def _of_regions(settings: Settings, product_id: str, names: set[str]) -> Iterato
 
 def _answer(events: pd.DataFrame, held: pd.DataFrame, gallery: str, t: Texts) -> str:
     if events.empty:
-        return t("no run contains it: no batch was built from a catalogue with it, or it has a different ProductId")
+        return t(
+            "no run contains this product: no batch was built from a catalogue with it, or it has a different ProductId"
+        )
     there, unknown = (held[held["state"] == state] for state in ("held", "unknown"))
     parts = [t("the gallery {gallery} holds {count} of its images", gallery=gallery, count=f"{len(there):,}")]
     if len(unknown):
         images = t.counted(len(unknown), "more image")
-        parts.append(t("{images} may be there: the outcome is unknown", images=images))
+        parts.append(t("{images} may be in the gallery: the outcome is unknown", images=images))
     ends = events[events["what"].isin(["imported", "deleted"])]
     if there.empty and len(ends) and ends["what"].iloc[-1] == "deleted":
         orders = events[(events["what"] == "sent") & (events["run"] == ends["run"].iloc[-1])]

@@ -52,9 +52,9 @@ def plan_undo(run: Run, runs: Iterable[Run] | None = None, *, later: bool = Fals
     Plan
         Images that the run added are deleted; images that it replaced or deleted are added again as they were.
         The newest export in the project's work folder that is older than the run counts too (`dump_gallery`); it
-        records fields and no image, so an image that only it knows stays as it is now. Images whose state before the
-        run is unknown are left unchanged. Images are identified by ``file`` and ``digest``; `build_undo` finds their
-        bytes.
+        records fields but not images, so an image known only from the export stays as it is. Images whose state before
+        the run is unknown are left unchanged. Images are identified by ``file`` and ``digest``; `build_undo` finds
+        their bytes.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def build_undo(
 
     `images` are the folders and zip archives with the images as sent, and at most one address in OSS, such as the path
     that earlier batches were uploaded to; images in OSS stay there until `upload` has the service copy them. An image
-    is taken where its bytes are those that the gallery held. See `plan_undo` for the other parameters.
+    is taken from the place where its bytes are those that the gallery held. See `plan_undo` for the other parameters.
 
     Examples
     --------

@@ -55,7 +55,7 @@ def what_if(
     ----------
     images : pandas.DataFrame or iterable of str
         A catalogue, or names below `root`. With a ``ProductId``, the ranks of the product's own images are returned; a
-        ``CategoryId`` is searched with, otherwise the service predicts one.
+        ``CategoryId`` is sent with the search; otherwise, the service predicts one.
     root : path
         Folder or zip archive of the images, such as a batch's ``images``: those the service would take.
     settings : Project or Settings
@@ -73,7 +73,7 @@ def what_if(
     -------
     pandas.DataFrame
         One row per image: ``ProductId, PicName``; ``drawn`` and ``service`` (regions, x1,x2,y1,y2); ``subjects``
-        (number detected by the service); ``iou`` (overlap of both regions, 0 … 1); ``category`` (that was
+        (number detected by the service); ``iou`` (overlap of both regions, 0 to 1); ``category`` (that was
         searched); ``same`` (share of the first 10 results that both regions find); ``rank_drawn, rank_service,
         rank_whole`` (of the product's first image; NA = not among the first 10); ``first_drawn, first_service,
         first_whole`` (the product that stands first); ``problem`` (why an image could not be searched with).

@@ -38,7 +38,7 @@ def path_problems(path: str) -> list[str]:
     """Return the problems with the form of a task's path; empty if it is valid."""
     where = f'path "{path}"'
     good = "/" + "/".join(part for part in path.replace("\\", "/").split("/") if part not in ("", ".", ".."))
-    remedy = f'write "{good}"'
+    remedy = f'use "{good}"'
     problems = []
     if not path.startswith("/"):
         problems.append(f"{where}: must start with /; {remedy}")
@@ -105,7 +105,7 @@ def role_policy(bucket: str, path: str) -> dict[str, Any]:
 def uploader_policy(bucket: str, path: str, images: OssRoot | None = None) -> dict[str, Any]:
     """Return the minimal policy for the uploader: access to the OSS folder and the operations that imgprep calls.
 
-    `images`, if they are in OSS, are listed and read; a copy by the service needs no other right on them.
+    `images`, if they are in OSS, are listed and read; copies made by the service need no further rights.
 
     Source: OSS and Image Search, RAM actions. AliyunImagesearchFullAccess, the vendor's policy for users who manage an
     instance, is not needed.
@@ -289,7 +289,7 @@ def explain(policy: Policy | Sequence[Policy], bucket: str, path: str) -> str:
     no statement allows oss:GetObject on acs:oss:*:*:shop/increment/increment.meta
     statement 1, Resource "acs:oss:*:*:shop//increment/*": has a double slash, from a path that starts with one; no \
 object's key starts with a slash, so it matches nothing
-    write "acs:oss:*:*:shop/increment/*"
+    use "acs:oss:*:*:shop/increment/*"
     """
     folder = path.strip("/")
     wanted = object_resource(bucket, f"{folder}/{META_NAME}" if folder else META_NAME)
@@ -301,7 +301,7 @@ object's key starts with a slash, so it matches nothing
         for resource in _texts(statement.get("Resource")):
             lines += _near_miss(number, resource, wanted, bucket)
     if decision.statement is None:
-        lines.append(f'write "{folder_resource(bucket, path)}"')
+        lines.append(f'use "{folder_resource(bucket, path)}"')
     return "\n".join(lines)
 
 

@@ -121,7 +121,7 @@ def dump_gallery(
                 break
             clock.sleep(pause)
     raise last or ServiceError(
-        f"export {number}: the service reports it as done, but gives no link; repeat the command"
+        f"export {number}: the service reports it as done, but gives no link; run the command again"
     )
 
 
@@ -151,17 +151,17 @@ def export_moment(source: pd.DataFrame | str | os.PathLike[str]) -> datetime | N
 
 
 def newest_export(files: Sequence[Path], label: str = "") -> Path:
-    """Return the newest export in `files`, which must all be of one gallery, that of the label if there is one."""
+    """Return the newest export in `files`, which must all be of one gallery (that of the label, if given)."""
     names = {file: _NAME.fullmatch(file.name) for file in files}
     labels = {name[2]: file for file, name in names.items() if name}
     wanted = label or min(labels, default="")
     for other, file in labels.items():
         if other != wanted:
-            raise ConfigError(f"{file}: is an export of instance {other!r}, not of {wanted!r}; omit it")
+            raise ConfigError(f"{file}: is an export of instance {other!r}, not of {wanted!r}; leave it out")
     undated = [file for file in files if export_moment(file) is None]
     if len(files) > 1 and undated:
         raise ConfigError(
-            f"{undated[0]}: one of {len(files)} exports, and its name does not contain its time; "
+            f"{undated[0]}: one of {len(files)} exports, but its name does not contain its time; "
             "pass only the newest export"
         )
     return max(files, key=lambda file: str(export_moment(file)))
@@ -212,13 +212,13 @@ def _ended(service: ImageSearch, number: str, timeout: float | None, clock: Cloc
             status, since = task.status, clock.monotonic()
         stood = clock.monotonic() - since >= service.settings.status_timeout
         if task is not None and status != PROCESSING and (stood or reads_as_cancelled(status)):
-            raise ServiceError(f"export {number} ended without a file: its status is {status}; repeat the command")
+            raise ServiceError(f"export {number} ended without a file: its status is {status}; run the command again")
         missing = missing + 1 if task is None else 0
         if missing >= LOOKS:
-            raise ServiceError(f"export {number} is missing from the service's list; repeat the command")
+            raise ServiceError(f"export {number} is missing from the service's list; run the command again")
         if timeout is not None and clock.monotonic() - started >= timeout:
             raise ServiceError(
-                f"export {number} is still running after {timeout:.0f} s; repeat the command to follow it"
+                f"export {number} is still running after {timeout:.0f} s; run the command again to follow it"
             )
         clock.sleep(LOOK_SECONDS)
 

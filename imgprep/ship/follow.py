@@ -83,7 +83,7 @@ def outcome_without_report(batch: pd.DataFrame, task: Task, why: str | None) -> 
         return settle(batch, Outcome.UNKNOWN, message=why)
     found = meaning(task.message)
     if found in (Meaning.SOME_FAILED, Meaning.CANCELLED) or (found is Meaning.UNKNOWN and task.code not in ("", "0")):
-        return settle(batch, Outcome.UNKNOWN, message="some failed, but the service gives no error report")
+        return settle(batch, Outcome.UNKNOWN, message="some lines failed, but the service gives no error report")
     return settle(batch)
 
 

@@ -349,7 +349,7 @@ def own_runs(runs: Iterable[Run], project: Settings) -> list[Run]:
 
 
 def project_state(project: Settings) -> pd.DataFrame | None:
-    """Return what a project's gallery holds by its runs, checks and newest export; None without runs and export."""
+    """Return what a project's gallery holds according to its runs, checks and newest export; None if it has neither."""
     runs = own_runs(load_runs(project.runs), project)
     of = project if project.instance else runs[-1].sent_to if runs else None
     dump = None if of is None else own_dump(project.work, of)
@@ -369,7 +369,7 @@ def _utc(value: str | date | datetime) -> datetime:
         found = (date if whole_day else datetime).fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
         raise ConfigError(
-            f"gallery_state: at={value!r} is not a time; write 2026-11-24T03:15:00Z, or 2026-11-24 for its last moment"
+            f"gallery_state: at={value!r} is not a time; use 2026-11-24T03:15:00Z, or 2026-11-24 for the end of the day"
         ) from None
     if not isinstance(found, datetime):
         return datetime.combine(found, time.max, UTC)

@@ -67,7 +67,7 @@ def seconds_left(run: Run, settings: Settings, clock: Clock) -> float:
 def resolve_others(
     runs: Sequence[Run], but: Run | None, service: ImageSearch, clock: Clock, *, now: bool, progress: bool
 ) -> None:
-    """Look for tasks of other runs' unanswered requests; one for this folder would read this increment.meta."""
+    """Look for tasks of other runs' unanswered requests; a task for this folder would read this increment.meta."""
     for run in runs:
         left = seconds_left(run, service.settings, clock)
         other = but is None or run.id != but.id

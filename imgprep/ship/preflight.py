@@ -379,15 +379,16 @@ def _uploader(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
     for action in ("oss:ListObjects", "oss:GetBucketLocation"):
         decision = evaluate(document, action, f"acs:oss:*:*:{settings.bucket}")
         if not decision:
-            return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without it", _REMEDY)
+            return Check("uploader policy", WARN, f"{decision.reason}; without this right, uploads are slower", _REMEDY)
     if root := images_in_oss(settings):
         read = object_resource(root.bucket, f"{root.prefix}image.jpg")
         for action, resource in (("oss:ListObjects", f"acs:oss:*:*:{root.bucket}"), ("oss:GetObject", read)):
             decision = evaluate(document, action, resource)
             if not decision:
-                return Check("uploader policy", FAIL, f"{decision.reason}; the images in {root} need it", _REMEDY)
+                message = f"{decision.reason}; the images in {root} need this right"
+                return Check("uploader policy", FAIL, message, _REMEDY)
     for action in ACTIONS:
         decision = evaluate(document, f"imagesearch:{action}", "*")
         if not decision:
-            return Check("uploader policy", WARN, f"{decision.reason}, unless another policy does", _REMEDY)
+            return Check("uploader policy", WARN, f"{decision.reason}; check that another policy does", _REMEDY)
     return Check("uploader policy", OK, "covers the uploader's actions")

@@ -70,8 +70,8 @@ def submit(
 ) -> Run:
     """Start the batch task for an uploaded folder, and create a run folder.
 
-    Calls are safe to repeat: if the batch was already submitted, its run is returned; it is submitted again only if its
-    task failed as a whole. After a lost answer, `submit` waits until no gateway can still deliver the request
+    The call can be repeated safely: if the batch was already submitted, its run is returned; it is submitted again only
+    if its task failed as a whole. After a lost answer, `submit` waits until no gateway can still deliver the request
     (``settings.gateway_timeout``), and sends another only if no task has appeared.
 
     Parameters
@@ -173,7 +173,7 @@ def submit(
             if not now and (left := seconds_left(run, settings, clock)) > 0:
                 raise ConfigError(
                     f"run {run.id}: its request at {unanswered(run)[-1]} got no answer and may still start a task; "
-                    f"repeat the command in {left:.0f} s, or pass --now (now=True) not to wait"
+                    f"run the command again in {left:.0f} s, or add --now (now=True) to skip the wait"
                 )
             times = {**run.times, "submitted": stamp(clock)}
             run.update(state=State.SUBMITTED, request="by hand", times=times)
@@ -197,7 +197,7 @@ def submit_all(
 ) -> list[Run]:
     """Upload, submit and follow batches one after another; stop if too many lines fail.
 
-    Calls are safe to repeat: a batch that was already shipped is not shipped again.
+    The call can be repeated safely: a batch that was already shipped is not shipped again.
 
     Parameters
     ----------
@@ -211,11 +211,11 @@ def submit_all(
         The folder of the images, or their address in OSS, if they are not in the batch folders, as with parts
         (`build_parts`).
     stop_share : float
-        Stop after a batch of whose lines more than this share, 0 … 1, failed or are unknown, or whose task has not
-        ended.
+        Stop after a batch if more than this share of its lines (0 to 1) failed or are unknown, or if its task has
+        not ended.
     accept : iterable of path
-        Batches whose result is accepted however many lines failed: repeat the call with the batch that stopped it, and
-        the next one is sent.
+        Batches whose result is accepted however many lines failed. To continue after a stop, repeat the call with the
+        batch that caused it.
     apart : bool
         Upload each batch to a folder of its own below the path.
     confirm : str, optional
@@ -228,7 +228,7 @@ def submit_all(
     Returns
     -------
     list of Run
-        The runs, in the order of the batches; fewer if one stopped the rest.
+        The runs, in the order of the batches; fewer if sending was stopped.
 
     Examples
     --------
@@ -265,7 +265,7 @@ def submit_all(
         counts = run.counts
         share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
         if not run.ended:
-            _log.warning("stopped after %s: its task has not ended; repeat the call once it has", folder)
+            _log.warning("stopped after %s: its task has not ended; repeat the call once it has ended", folder)
             break
         if share > stop_share and folder.resolve() not in accepted:
             _log.warning(
@@ -452,9 +452,9 @@ def _start(
             run.update(request="lost")
             if not find_task(run, service, clock, LOOK_SECONDS, progress=False) and not run.undecided:
                 raise ServiceError(
-                    f"IncreaseInstance got no usable answer and no task has appeared: {error}; repeat the command: it "
-                    f"waits until the request is {service.settings.gateway_timeout:.0f} s old (gateway_timeout), and "
-                    "starts a task only if none has appeared by then",
+                    f"IncreaseInstance got no usable answer and no task has appeared: {error}; run the command again: "
+                    f"it waits until the request is {service.settings.gateway_timeout:.0f} s old (gateway_timeout), "
+                    "and starts a task only if none has appeared by then",
                     code=error.code,
                     request_id=error.request_id,
                     passing=True,  # regardless of the code that the failing server returned

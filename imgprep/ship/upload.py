@@ -128,9 +128,9 @@ def upload(
     pandas.DataFrame
         The upload log, one row per image and one for increment.meta: ``key, PicName, bytes, outcome, verified,
         attempts, seconds, message``. ``outcome``: ``uploaded``, ``copied`` (by the service, from another place in OSS),
-        ``referenced`` (it lies there already), ``unchanged``, ``changed`` (the bytes differ from the plan),
-        ``failed``, ``missing`` (the file does not exist, and its refusal is expected anyway), ``planned`` (dry run).
-        ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``.
+        ``referenced`` (used where it already is in the bucket), ``unchanged``, ``changed`` (the bytes differ from the
+        plan), ``failed``, ``missing`` (the file does not exist, and its refusal is expected anyway), ``planned`` (dry
+        run). ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``.
         ``.attrs["strays"]``: objects in the folder that belong neither to the batch nor to `known` (``key, bytes,
         modified``); they are never deleted.
 
@@ -282,7 +282,7 @@ def _why_not_commit(done: Mapping[str, Sent], reader: str | None) -> str:
     if bad:
         return f"not written: {bad:,} of {counted(len(done), 'image')} are not stored as planned; repeat the upload"
     if reader is not None:
-        return f"not written: batch task {reader} began to read this folder; follow it until it ends, then repeat"
+        return f"not written: batch task {reader} began to read this folder; follow it until it ends, then upload again"
     return ""
 
 
@@ -299,7 +299,8 @@ def _check_replaceable(there: Stored, settings: Settings, runs: Path, *, replace
         return
     if not replace:
         owner = "belongs to no known run" if run is None else f"belongs to run {run.id}, which is {run.state}"
-        raise ConfigError(f"{where}: {owner}; finish it first, use another path, or pass --replace (replace=True)")
+        end = "" if run is None else "follow that run until it ends, "
+        raise ConfigError(f"{where}: {owner}; {end}use another path, or add --replace (replace=True)")
 
 
 def running_task(settings: Settings, clock: Clock) -> tuple[str | None, bool]:
@@ -342,8 +343,8 @@ def commit(bucket: Any, key: str, text: bytes, before: Stored | None, *, clock: 
         return _read_back(bucket, Sent(key, "unchanged", "etag", 0, 0.0), text)
     if _differs(before, now):
         raise StorageError(
-            f"another program wrote {key} during this upload: two uploads to one path at once; "
-            "find the other one, then repeat with replace=True (--replace), or use another path",
+            f"another program wrote {key} during this upload: two uploads to one path at the same time; "
+            "wait for the other upload to end, then repeat this one with replace=True (--replace), or use another path",
             key=key,
         )
     sender = Sender(bucket, clock, Pace(1, clock), patience=patience, stop=threading.Event())

@@ -127,7 +127,7 @@ def wanted_items(
         item = _item(prefix, None if origin else folder, *row)
         if origin is not None:
             item = item._replace(origin=origin, bytes=origin.bytes)
-        # Nearly no image is either, and a copy costs as much as its file's size.
+        # Almost no image is either, and a copy costs as much as its file's size.
         items.append(item._replace(guarded=True) if originals.is_guarded(prefix, item.key) else item)
     return items
 
@@ -201,7 +201,7 @@ def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = No
 
 
 _OWN = (
-    "an object of yours has this key, and the images' own folder is never written over; build the batch with target= "
+    "an object of yours has this key, and the images' own folder is never overwritten; build the batch with target= "
     "(in the command, the bucket and path of the settings), or use another path"
 )
 

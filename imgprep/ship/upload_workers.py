@@ -293,13 +293,13 @@ def send_lot_elsewhere(items: Sequence[Item], settings: bytes, threads: int, pat
 
 
 def _sent_before(items: Sequence[Item], settings: Settings) -> list[Sent]:
-    """Return the items that a worker which was lost has sent already: none, unless the first is among them."""
+    """Return the items that a lost worker had already sent: none, unless the first is among them."""
     bucket = open_bucket(settings, connections=1)
     done = []
     for at, item in enumerate(items):
         there = head(bucket, item.key)
         if there is not None and same(item, there):
-            done.append(Sent(item.key, "uploaded", "head", 0, 0.0, "sent by a worker that was lost"))
+            done.append(Sent(item.key, "uploaded", "head", 0, 0.0, "sent by a worker that was then lost"))
         elif at == 0:
             break
     return done

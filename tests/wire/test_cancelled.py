@@ -115,7 +115,7 @@ def test_where_a_task_of_unknown_status_may_read_the_folder_its_meta_stays(shop,
     here = shop(task_seconds=10**9, running_status="Suspended")
     other = make_batch(tmp_path / "other", 3, seed=5)
     run = here.submit()
-    with pytest.raises(ConfigError, match="which is submitted; finish it first"):
+    with pytest.raises(ConfigError, match="which is submitted; follow that run"):
         upload(other, None, here.settings, progress=False, runs=here.runs)
     run.follow(progress=False, clock=here.clock)
     assert upload(other, None, here.settings, progress=False, runs=here.runs).iloc[-1]["outcome"] == "uploaded"

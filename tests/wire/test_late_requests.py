@@ -44,7 +44,7 @@ class Shop:
         self.held.append(self.clock.now + seconds)
         if killed_after is None:
             self.server.imagesearch.switch(api_faults={"IncreaseInstance": ["reset"]})
-            with pytest.raises(ServiceError, match="repeat the command: it waits until the request is 120 s old"):
+            with pytest.raises(ServiceError, match="run the command again: it waits until the request is 120 s old"):
                 self.submit()
             return
         with pytest.MonkeyPatch.context() as patch:
@@ -220,7 +220,7 @@ def test_following_finds_a_late_task_before_submit_does(shop):
 
 def test_now_sends_without_the_wait_and_by_hand_does_not(shop):
     shop.hold(9999)
-    with pytest.raises(ConfigError, match=r"may still start a task; repeat the command in \d+ s, or .*--now"):
+    with pytest.raises(ConfigError, match=r"may still start a task; run the command again in \d+ s, or .*--now"):
         shop.submit(by_hand=True)
     before = shop.clock.now
     assert shop.submit(now=True).task_id == "1" and shop.clock.now - before < 10

@@ -307,7 +307,7 @@ def test_a_key_that_is_an_original_is_refused(sandbox, tmp_path):
     built = build_batch(catalogue_of(made), root, tmp_path / "batch", progress=False)  # without target
     log = upload(built.folder, None, sandbox.settings, progress=False, runs=tmp_path / "runs")
     assert log["outcome"].tolist() == ["referenced", "failed", "failed"]
-    assert "never written over" in log["message"].iloc[1]
+    assert "never overwritten" in log["message"].iloc[1]
     assert sandbox.store.get(bucket, "increment/b.jpg")[0] == made["b.jpg"]
 
 

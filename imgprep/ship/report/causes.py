@@ -256,7 +256,7 @@ class CauseTable:
         ]
         # Codes are nearly always single words, and looking up the words of a text is many times faster than a search.
         self._only_words = all(_WORD.fullmatch(code) for cause in self.causes for code in cause.codes)
-        #: Digits that no phrase tells from 0, so that texts which differ only in them have the same cause.
+        #: Digits that no phrase distinguishes from 0, so that texts which differ only in them have the same cause.
         self.alike_digits = _alike_digits([pattern.pattern for _, pattern in self._phrases])
         #: Whether digits decide if a word is a code.
         self.has_digits = any(map(str.isdigit, "".join(self._by_code)))

@@ -133,7 +133,7 @@ class Found:
         return bool(self.numbers or self.ids or self.pics or self.doubtful)
 
 
-#: Where a text has something, as positions of its start and end.
+#: Where something is in a text: the positions of its start and end.
 Span = tuple[int, int]
 
 
@@ -143,7 +143,7 @@ class Places:
 
     ProductId: Span | None
     PicName: Span | None
-    #: Words with digits, and what each is (PicName, else ProductId, else ""); elsewhere, a line is another matter.
+    #: Words with digits, and what each is (PicName, else ProductId, else ""), which other lines must match.
     words: dict[Span, str]
 
 

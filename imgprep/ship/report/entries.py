@@ -446,10 +446,10 @@ _HEAD = 100_000
 _LOOKED_AT = 50
 #: Maximum length of a row, in characters, if a chunk ends within a quoted cell.
 _OPEN_MAX = 1024 * 1024
-#: What a row by itself does not have: a quote, or a control character that Python takes for white space.
+#: Characters that a plain row does not contain: a quote, or a control character that Python takes for white space.
 _NOT_PLAIN = bytes([*range(9), *range(11, 32), ord('"'), 127])
 _PIECE = 1 << 16
-#: Most texts without a digit in a column, such as codes, that are compared with the names of columns.
+#: Maximum number of texts without a digit in a column, such as codes, that are compared with the names of columns.
 _TITLES = 1_000
 
 
@@ -524,7 +524,7 @@ class Table:
             return None
         body = filled & (raw != self.delimiter.join(self._header))
         cells = cells.filter(body)
-        # As `is_header` asks; the name of a column has no digit.
+        # The same test as in `is_header`; the name of a column has no digit.
         for name in names[: len(self.roles) // 2 + 1]:
             titles = cells[name].filter(~cells[name].str.contains("[0-9]")).unique()
             if len(titles) > _TITLES or any(map(role_of, titles)):

@@ -414,7 +414,7 @@ class EntryBuffer:
             where = f"are in {self._overflow}" if self._overflow else "are only counted; read them in the report"
             _log.warning("%s more entries of the report that name no line of the batch %s", f"{left:,}", where)
         parts, self._parts = [*self._parts, self._unmatched, self._notes], []
-        # In one piece, as a value is found in a tenth of the time that it takes among pieces.
+        # In one piece, because finding a value among several pieces takes ten times as long.
         return pl.concat(parts, rechunk=True).with_row_index("entry")
 
     def _sort_out(self) -> None:

@@ -28,7 +28,7 @@ def test_a_products_story_is_printed_and_the_exit_code_shows_whether_it_is_found
     assert printed.err.startswith("B: the gallery shop holds 1 of its images")
     assert main(["trace", "C"]) == 1
     assert main(["trace", "never-heard-of"]) == 1
-    assert "no run contains it" in capsys.readouterr().err
+    assert "no run contains this product" in capsys.readouterr().err
 
 
 def test_runs_may_lie_elsewhere(runs, tmp_path, monkeypatch, capsys):

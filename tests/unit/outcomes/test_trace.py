@@ -69,7 +69,7 @@ def test_the_answer_states_what_is_held_and_what_is_missing(runs):
 
 
 def test_an_unknown_product_has_an_answer(runs):
-    assert "no run contains it" in trace("CL-2", runs).answer
+    assert "no run contains this product" in trace("CL-2", runs).answer
 
 
 def test_names_cannot_become_markup(runs):

@@ -135,7 +135,7 @@ def test_text_that_is_not_a_policy_is_refused_with_a_remedy(text):
 def test_near_misses_are_named_with_what_to_write(resource, word):
     text = explain(policy(allow(resource)), "shop", "/increment")
     assert word in text
-    assert text.endswith('write "acs:oss:*:*:shop/increment/*"')
+    assert text.endswith('use "acs:oss:*:*:shop/increment/*"')
 
 
 def test_explain_of_a_right_policy_is_one_line():
