@@ -383,7 +383,7 @@ class Names:
                 taken = any(start <= last and first <= end for start, end in found)
                 if len(loose) >= _NEAR_CHARS and not taken and loose in self._folded:
                     found[first, last] = self._folded[loose]
-        yield from ((product, AMONG, "id found in the file name") for product in sorted(set().union(*found.values())))
+        yield from ((product, AMONG, "found in the file name") for product in sorted(set().union(*found.values())))
 
     def near(self, value: str) -> Iterator[tuple[str, float, str]]:
         """Yield products whose id is one character off."""

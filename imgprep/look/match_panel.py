@@ -11,7 +11,7 @@ import pandas as pd
 
 from imgprep.core.errors import CatalogueError
 from imgprep.core.language import display_language, texts
-from imgprep.core.text import counted, shown
+from imgprep.core.text import counted, percent, shown
 from imgprep.images.found import Source
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
@@ -190,12 +190,24 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
             detail = "" if pd.isna(record["detail"]) else record["detail"]
             fields = [
                 ("", value)
-                for value in (self._file, self._how(record), self._t.kept(str(detail)), self._t.kept(thumb.why))
+                for value in (
+                    self._file,
+                    self._how(record),
+                    self._doubt(record),
+                    self._t.kept(str(detail)),
+                    self._t.kept(thumb.why),
+                )
             ]
             self._opened.show(thumb, template("details.html", self._t.language).render(fields=fields))
             self._none.disabled = False
             self._search.value = ""
             self._offer()
+
+    def _doubt(self, record: pd.Series) -> str:
+        """Return why a file with a single candidate is not matched."""
+        if record["state"] != AMBIGUOUS or len(record["candidates"]) != 1:
+            return ""
+        return self._t("the only candidate, but its confidence is {share}", share=percent(record["confidence"]))
 
     def _how(self, record: pd.Series) -> str:
         """Return the evidence in the panel's language; that of an ambiguous file names the products."""

@@ -205,6 +205,7 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
     def _listen(self) -> None:
         parts = self._parts
         parts.run.observe(lambda change: self._open(change["new"]), "value")
+        parts.every.observe(self._on_select, "value")
         for part in (parts.cause, parts.find, parts.show):
             part.observe(self._on_filter, "value")
         parts.list.observe(self._on_select, "value")
@@ -298,7 +299,10 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
         if problem := found.facts.get("problem"):
             facts[t.heading("problem")] = t.kept(problem, "problem")
         self._parts.record.value = self._html.record(found, sent, facts, own)
-        self._parts.picture.value = self._html.picture(self._images.thumb(found))
+        thumb = self._images.thumb(found)
+        self._parts.picture.value = self._html.picture(thumb)
+        alone = len(self._chosen()) == 1  # of several lines, others may have an image
+        self._parts.buttons["region"].disabled = self._store is None or (alone and not thumb.data)
 
     def _drawable(self) -> tuple[str | os.PathLike[str] | None, pd.DataFrame]:
         """Return the first image's folder, and catalogue-like rows of the selected lines whose images are in it."""

@@ -190,7 +190,8 @@ def _cards(lines: list[dict[str, Any]], causes: list[dict[str, Any]], source: So
             elif source is not None:
                 thumb = thumb_of(line["PicName"], source, side=_SIDE, region=region_of(line["Region"]))
             place = t("line {line}", line=line["line"])
-            note = " · ".join(filter(None, [shown(line["ProductId"], WHOLE), place, shown(line["message"], WHOLE)]))
+            where = " · ".join(filter(None, [shown(line["ProductId"], WHOLE), place]))
+            note = t(": ").join(filter(None, [where, shown(line["message"], WHOLE)]))
             cards.append(Card(shown(line["PicName"], WHOLE), shown(t(line["label"]), WHOLE), note, thumb))
     return cards
 

@@ -44,16 +44,17 @@ from imgprep.outcomes.cause_explorer import (
 from imgprep.outcomes.cause_explorer import NOT_THERE as NO_FOLDER_HAS_IT
 from imgprep.outcomes.findability import REMEDIES
 from imgprep.outcomes.reconcile import OVERLAP
+from imgprep.outcomes.tallies import _SANDBOX_CATEGORIES
 from imgprep.outcomes.trace import _answer
 from imgprep.outcomes.verify import AS_SENT, NOT_THERE, _sentence
 from imgprep.plan import model, preview
 from imgprep.ship import preflight
 from imgprep.ship.gallery import HELD
-from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
+from imgprep.ship.report.causes import CAUSES, OWNERS, UNKNOWN_CAUSE, Family
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.task_status import LOST, NOTES, OVERDUE, STRANGE, State, note_of
 from imgprep.shop import _TEMPLATE
-from imgprep.show import report_page, tables
+from imgprep.show import tables
 from imgprep.show.charts import findability, images, outcomes, plans, regions
 from imgprep.show.contact_sheet import _TIES
 from imgprep.show.feedback import FOR_PHOTOGRAPHERS
@@ -151,7 +152,7 @@ DETAILS = (
     "pattern {pattern}, in another spelling",
     "pattern {pattern}, one character off",
     "pattern {pattern}",
-    "{column} id found in the file name",
+    "{column} found in the file name",
     "the same file as {name}",
     "the same image as {name}",
     "looks like {name}, {bits} bits apart",
@@ -186,12 +187,12 @@ def texts_in_tables():
     yield from NOT_SENT.values()
     for cause in (*CAUSES, UNKNOWN_CAUSE):
         yield from (cause.label, cause.remedy)
-    for pair in (*report_page._WHO.values(), *FOR_PHOTOGRAPHERS.values()):
+    for pair in (*OWNERS.values(), *FOR_PHOTOGRAPHERS.values()):
         yield from pair
     yield from (*_TIES.values(), "no reason found", *filter(None, REMEDIES), *REMEDIES.values())
     yield from (*_NAMES.values(), *_FILTERS, END_UNKNOWN, *_TO_CHECK)
     yield from (*CATEGORIES.values(), *_SUBJECTS.values(), "rows", "export", "(none)")
-    yield from (*review.STAGES, *review._AGES, *review._MEASURES, review.NOT_ASKED, SANDBOX_NOTE)
+    yield from (*review.STAGES, *review._AGES, *review._MEASURES, review.NOT_ASKED, SANDBOX_NOTE, _SANDBOX_CATEGORIES)
     yield from _GROUPS.values()
     yield from (*still._STATES.values(), *HOWS, *(field.meaning for field in FIELDS), SEARCH_CATEGORY)
     yield from (mapping_panel._UNUSED, mapping_panel._KEPT, mapping_panel._CLEARED, mapping_panel._BY_SERVICE[0])
@@ -347,7 +348,7 @@ def test_a_heading_has_the_meaning_of_its_table(demo_runs):
         ("result", "warn", "警告"),
         ("why", "shops call it 'sku'; 100% filled, 98% different", "店铺常用列名 'sku'；100% 已填写，98% 互不相同"),
         ("message", "2 names began with a slash", "2 names began with a slash"),
-        ("how", "ProductId id found in the file name", "文件名中含有 ProductId"),
+        ("how", "ProductId found in the file name", "文件名中含有 ProductId"),
         ("remedy", "renew the instance", "续费实例"),
         (
             "remedy",
@@ -372,7 +373,7 @@ def test_ids_of_rules_in_a_cell_are_titles(column):
 
 def test_evidence_of_matches_and_the_answer_of_a_trace_are_translated():
     t = texts("zh")
-    how = "P-1: pattern {ProductId}_{n}; the same file as a.jpg; or P-2: ProductId id found in the file name"
+    how = "P-1: pattern {ProductId}_{n}; the same file as a.jpg; or P-2: ProductId found in the file name"
     record = pd.Series({"state": AMBIGUOUS, "how": how})
     chinese = "P-1：模式 {ProductId}_{n}；与 a.jpg 是相同的文件；或 P-2：文件名中含有 ProductId"
     assert MatchPanel._how(SimpleNamespace(_t=t), record) == chinese

@@ -195,6 +195,12 @@ def test_only_what_is_undecided_is_asked(panel):
     assert panel._file == "IMG_1.jpg" and panel._opened.picture.value
 
 
+def test_a_single_candidate_that_is_not_taken_has_a_reason(panel):
+    record = panel.matches.iloc[0].copy()
+    record["state"], record["candidates"], record["confidence"] = "ambiguous", ["A"], 0.55
+    assert panel._doubt(record) == "the only candidate, but its confidence is 55%"
+
+
 def test_a_search_offers_products_and_a_click_decides(panel, tmp_path):
     panel._search.value = "dre"
     assert [card["name"] for card in panel._offers.cards] == ["B"]

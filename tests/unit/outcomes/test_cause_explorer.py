@@ -1,5 +1,7 @@
 """From a cause to a line and its image, and the decisions about it."""
 
+import re
+
 import pandas as pd
 import pytest
 from PIL import Image
@@ -69,7 +71,9 @@ def test_a_line_shows_its_image_its_record_and_the_rule_that_predicted_it(explor
     explorer.show("bad_region")
     record = explorer._parts.record.value
     assert explorer._parts.picture.value.startswith('<img src="data:image/jpeg')
-    assert "predicted by region-outside" in record and "outside; draw" in record and "brand" in record
+    assert (
+        re.search(r"predicted by [^<]+ \(region-outside\)", record) and "outside; draw" in record and "brand" in record
+    )
     explorer.show("image_missing")
     assert "not predicted" in explorer._parts.record.value
 
@@ -157,6 +161,7 @@ def test_the_annotator_opens_on_the_images_that_were_found(images, tmp_path):
         store.put("b.jpg", Region(x1=1, y1=1, x2=50, y2=60))
     assert explorer.annotator.selected["PicName"].tolist() == ["b.jpg"]
     explorer.show("unrecognised")
+    assert explorer._parts.buttons["region"].disabled  # the image is not in the folder
     explorer._parts.buttons["region"].click()
     assert "no image of these lines" in explorer._parts.problem.value
     explorer.annotator.close()

@@ -47,7 +47,7 @@ export class Filmstrip {
     this.tiles = []; // {tile, canvas, and its content: item, thumb, dpr}
     for (let number = 0; number < count; number += 1) {
       const canvas = el("canvas", { "aria-hidden": "true" });
-      const tile = el("button", { type: "button", class: "ipr-tile", role: "option", tabindex: -1 }, canvas, el("span", { class: "ipr-dot" }));
+      const tile = el("button", { type: "button", class: "ipr-tile", role: "option", tabindex: -1 }, canvas, el("span", { class: "ipr-tile-why" }), el("span", { class: "ipr-dot" }));
       tile.addEventListener("click", () => tile.dataset.at && open(Number(tile.dataset.at)));
       this.tiles.push({ tile, canvas });
       element.append(tile);
@@ -79,13 +79,15 @@ export class Filmstrip {
       tile.setAttribute("aria-selected", position === at ? "true" : "false");
       tile.setAttribute("aria-posinset", position + 1);
       tile.setAttribute("aria-setsize", count);
-      tile.title = `${item.pic_name}${t(": ")}${stateWord(item.state)}${item.flagged ? t(", flagged") : ""}`;
-      tile.setAttribute("aria-label", tile.title);
       const thumb = thumbOf(item);
+      const problem = thumb?.problem || "";
+      tile.title = `${item.pic_name}${t(": ")}${stateWord(item.state)}${item.flagged ? t(", flagged") : ""}${problem && `\n${problem}`}`;
+      tile.setAttribute("aria-label", tile.title);
       const dpr = window.devicePixelRatio;
       if (one.item === item && one.thumb === thumb && one.dpr === dpr) return;
       Object.assign(one, { item, thumb, dpr });
       drawThumb(one.canvas, thumb, item, 52);
+      one.canvas.nextSibling.textContent = problem ? t("cannot be shown") : "";
     });
   }
 
