@@ -31,7 +31,7 @@ from imgprep.look.match_panel import MatchPanel
 from imgprep.look.rules.book import _SUBJECTS, NOT_SENT, RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
-from imgprep.outcomes import retry, review
+from imgprep.outcomes import retry, review, tallies
 from imgprep.outcomes.asking import SANDBOX_NOTE
 from imgprep.outcomes.cause_explorer import (
     _FILTERS,
@@ -49,11 +49,11 @@ from imgprep.outcomes.verify import AS_SENT, NOT_THERE, _sentence
 from imgprep.plan import model, preview
 from imgprep.ship import preflight
 from imgprep.ship.gallery import HELD
-from imgprep.ship.report.causes import CAUSES, UNKNOWN_CAUSE, Family
+from imgprep.ship.report.causes import CAUSES, OWNERS, UNKNOWN_CAUSE, Family
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.task_status import LOST, NOTES, OVERDUE, STRANGE, State, note_of
 from imgprep.shop import _TEMPLATE
-from imgprep.show import report_page, tables
+from imgprep.show import tables
 from imgprep.show.charts import findability, images, outcomes, plans, regions
 from imgprep.show.contact_sheet import _TIES
 from imgprep.show.feedback import FOR_PHOTOGRAPHERS
@@ -186,12 +186,19 @@ def texts_in_tables():
     yield from NOT_SENT.values()
     for cause in (*CAUSES, UNKNOWN_CAUSE):
         yield from (cause.label, cause.remedy)
-    for pair in (*report_page._WHO.values(), *FOR_PHOTOGRAPHERS.values()):
+    for pair in (*OWNERS.values(), *FOR_PHOTOGRAPHERS.values()):
         yield from pair
     yield from (*_TIES.values(), "no reason found", *filter(None, REMEDIES), *REMEDIES.values())
     yield from (*_NAMES.values(), *_FILTERS, END_UNKNOWN, *_TO_CHECK)
     yield from (*CATEGORIES.values(), *_SUBJECTS.values(), "rows", "export", "(none)")
-    yield from (*review.STAGES, *review._AGES, *review._MEASURES, review.NOT_ASKED, SANDBOX_NOTE)
+    yield from (
+        *review.STAGES,
+        *review._AGES,
+        *review._MEASURES,
+        review.NOT_ASKED,
+        SANDBOX_NOTE,
+        tallies._SANDBOX_CATEGORIES,
+    )
     yield from _GROUPS.values()
     yield from (*still._STATES.values(), *HOWS, *(field.meaning for field in FIELDS), SEARCH_CATEGORY)
     yield from (mapping_panel._UNUSED, mapping_panel._KEPT, mapping_panel._CLEARED, mapping_panel._BY_SERVICE[0])
