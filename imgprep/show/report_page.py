@@ -31,7 +31,7 @@ from imgprep.show.template import figure_uri, template, write_page
 
 #: Failed lines shown as cards, shared among the causes.
 SHOWN_CARDS = 18
-#: Most rows shown in tables.
+#: Maximum number of rows shown in tables.
 SHOWN_ROWS = 200
 #: Longest side of a card's image, pixels.
 _SIDE = 116
