@@ -84,7 +84,7 @@ def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
 
 
 def likely_subject(colours: Floats, ground: Ground) -> tuple[Floats, float]:
-    """Map each pixel's difference (0 to 1) from the image's sides, weighted towards the centre; and return its level."""
+    """Map each pixel's difference (0 to 1) from the image's sides, weighted towards the centre, and its level."""
     height, width = colours.shape[:2]
     band = max(2, round(0.04 * min(height, width)))
     light = colours[..., 0]

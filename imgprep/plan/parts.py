@@ -330,7 +330,7 @@ class _Job:
         self.save()
 
     def catalogue(self, part: int) -> pd.DataFrame:
-        """Return a part of the catalogue, as `load_catalogue` returns the whole."""
+        """Return a part of the catalogue, in the form in which `load_catalogue` returns the whole."""
         import pyarrow.parquet as pq  # noqa: PLC0415  heavy: it brings file systems and TLS
 
         kinds = {pa.large_string(): pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}

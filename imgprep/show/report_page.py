@@ -171,7 +171,7 @@ def _by_who(causes: list[dict[str, Any]], t: Texts) -> list[dict[str, Any]]:
 
 
 def _failed(run: Run, causes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the failed lines with their expected outcome and the label of their cause, commonest cause first."""
+    """Return the failed lines with their expected outcome and the label of their cause, most common cause first."""
     labels = {cause["cause"]: cause["label"] for cause in causes}
     failed = run.outcome[run.outcome["outcome"] == Outcome.FAILED]
     lines = records(failed.merge(run.batch[["line", "Region", "expected"]], on="line", how="left"))

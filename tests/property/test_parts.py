@@ -214,7 +214,7 @@ def test_a_changed_export_or_setting_starts_anew(export, tmp_path, caplog):
     fewer = tmp_path / "catalogue.parquet"
     pd.read_parquet(export).head(20).to_parquet(fewer)
     built = build_parts(fewer, out, parts=1, progress=False)
-    assert "because of another export, number of parts, rule" in caplog.text
+    assert "because of a change of: export, number of parts, rule" in caplog.text
     assert lines(out).keys() == {"part-1"}, "a part of the earlier export could be sent"
     assert built.rows == 20
 
