@@ -46,7 +46,7 @@ def settings_of(options: Namespace) -> Settings:
 
 
 def _reached(root: str | os.PathLike[str], settings: Settings) -> Any:
-    """Return a root of images, which in OSS is accessed by the project's endpoint and credentials."""
+    """Return a root of images, which in OSS is accessed with the project's endpoint and credentials."""
     return settings.with_(images=root).images if is_oss(root) else root
 
 
@@ -118,7 +118,7 @@ def cache_of(settings: Settings) -> Path | None:
 
 
 def run_at(place: Path, options: Namespace, settings: Settings) -> Any:
-    """Open the run at a path, or with this name in the folder of runs."""
+    """Open the run at a path, or the run with this name in the folder of runs."""
     from imgprep.ship.run import open_run
 
     inside = (options.runs or settings.runs) / place

@@ -33,11 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.FINE
     except ImgprepError as error:
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
-        # No answer or a busy service is not caused by the input, so repeating the command may help.
+        # No answer or a busy service is not caused by the input, so running the command again may help.
         passing = isinstance(error, (StorageError, ServiceError)) and error.passing
         return ExitCode.PARTIAL if passing else ExitCode.UNUSABLE
     except KeyboardInterrupt:
-        print("imgprep: interrupted; repeat the command to continue where it stopped", file=sys.stderr)
+        print("imgprep: interrupted; run the command again to continue where it stopped", file=sys.stderr)
         return ExitCode.PARTIAL
     except BrokenPipeError:
         sys.stderr.close()

@@ -207,8 +207,8 @@ def unmatched_note(run: Any) -> str:
     """Return a note that explains report entries without a matching line, and what to do about them."""
     entries = counted(run.unmatched, "entry", "entries")
     return (
-        f"{entries} of the report name{'s' * (run.unmatched == 1)} no line of the batch, so the lines that it does not "
-        f"name are unknown, not imported; read them in {run.folder / 'unmatched.parquet'} or on the run's page "
+        f"{entries} of the report name{'s' * (run.unmatched == 1)} no line of the batch, so the lines without an entry "
+        f"are unknown, not imported; read the entries in {run.folder / 'unmatched.parquet'} or on the run's page "
         f"(`imgprep report RUN --html FILE`). If they concern none of the lines, run "
         f"`imgprep close RUN --ignore-unmatched`"
     )

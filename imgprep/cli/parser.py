@@ -297,11 +297,20 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     )
 
     init = command("init", "plan", "Create a project folder: imgprep.toml and the notebooks.")
-    init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
+    init.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=Path(),
+        metavar="DIR",
+        help="folder of the project (default: the current folder)",
+    )
     text = "the export; imgprep.toml then names it, with suggested columns"
     init.add_argument("--catalogue", type=Path, metavar="EXPORT", help=text)
     init.add_argument("--images", type=root, metavar="DIR", help=f"{_ROOT}; imgprep.toml then names it")
-    lab = command("lab", "plan", "Open JupyterLab on the project's start page, which says which notebook is for what.")
+    lab = command(
+        "lab", "plan", "Open JupyterLab on the project's start page, which explains what each notebook is for."
+    )
     lab.add_argument("jupyter", nargs="*", metavar="OPTION", help="options of `jupyter lab`, after --")
 
     text = "Check every row and every image against the service's rules."
@@ -479,7 +488,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
         type=float,
         default=OLD_DAYS,
         metavar="DAYS",
-        help=f"age of an old run (default: {OLD_DAYS:.0f})",
+        help=f"age in days from which a run counts as old (default: {OLD_DAYS:.0f})",
     )
     runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed; remove nothing")
 
@@ -514,7 +523,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     find.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
     find.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; send none")
 
-    text = "Compare the search results for images' regions, the service's own, and whole images."
+    text = "Compare the search results for the regions of images, those that the service detects, and whole images."
     ways = command("what-if", "outcomes", text, has.cloud, has.images, has.drawn, has.asking)
     ways.add_argument("names", nargs="+", metavar="NAME", help="images below --images")
 

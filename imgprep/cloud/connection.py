@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from oss2.http import Request
 
 _END = b"\r\n\r\n"
-#: Bytes per read from a socket; a successful answer to a PUT has about 400.
+#: Bytes per read from a socket; a successful answer to a PUT is about 400 bytes long.
 _CHUNK = 16 * 1024
 _HEAD_MAX = 64 * 1024
 #: Maximum bytes of an answer's body; a ranged GET asks for far less.
 _BODY_MAX = 288 * 1024 * 1024
-#: Bytes per write to a socket. The timeout applies to each write, as several large bodies may share a slow line.
+#: Bytes per write to a socket. The timeout applies to each write, as several large bodies may share a slow connection.
 _PART = 128 * 1024
-#: Bytes per second on a slow line. The operating system buffers a large body long before the line has carried it, so
+#: Bytes per second on a slow connection. The operating system buffers a large body long before it is transmitted, so
 #: the timeout for the answer is extended by the body's size divided by this rate.
 _SLOWEST = 16 * 1024
 #: Bytes per read when a body is streamed.
@@ -248,7 +248,7 @@ class Session:
         return Answer(answer.status, answer.headers, answer.data if whole else None, answer)
 
     def _route(self, url: str) -> tuple[Any, str]:
-        """Return the host's pool and the path; the manager would parse every URL again, which is 10 % of a PUT."""
+        """Return the host's pool and the path; the manager would parse every URL again (10 % of a PUT's time)."""
         if self._proxied:
             return self._manager, url
         host, target = _split(url)

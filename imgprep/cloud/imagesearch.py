@@ -25,7 +25,7 @@ from imgprep.core.settings import Settings, certificates, is_loopback
 from imgprep.core.text import shown
 
 PROCESSING, SUCCESS, FAIL = STATUSES = "PROCESSING", "SUCCESS", "FAIL"
-#: Another batch task, or another export, is running. Source: reported by other users; not in the reference.
+#: Codes that mean "another batch task or export is running". Source: reported by other users; not in the reference.
 BUSY, EXPORT_BUSY = "Console.IncrementStatusError", "Console.TaskAlreadyExist"
 #: Codes that mean "too fast"; the request had no effect.
 THROTTLED = ("DeniedRequest", "Throttling", "Throttling.User", "Throttling.Api", "RequestTimeTooFrequent")
@@ -55,9 +55,9 @@ ACTIONS = (
     *("IncreaseInstance", "IncreaseList", "Detail", "CheckImageExists", "DumpMeta", "DumpMetaList"),
     *("SearchImageByName", "SearchImageByPic"),
 )
-#: These share the instance's limit of requests per second, see `Instance.qps`. Source: api.
+#: These share the instance's limit of requests per second; see `Instance.qps`. Source: api.
 SEARCHES = ("CheckImageExists", "SearchImageByName", "SearchImageByPic")
-#: Most results of one search. Source: api.
+#: Maximum number of results of one search. Source: api.
 MOST_RESULTS = 100
 
 _log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An image that a search found, and its score, 0 … 1."""
+    """An image that a search found, and its score, 0 to 1."""
 
     product_id: str
     pic_name: str
@@ -154,7 +154,7 @@ class ImageSearch:
         number = _dig(answer, "Data", "Id")
         if number in (None, ""):
             raise AnswerLost(
-                "IncreaseInstance: the answer has no task id; `imgprep tasks` shows whether there is a task",
+                "IncreaseInstance: the answer has no task id; `imgprep tasks` shows whether a task was created",
                 request_id=answer.get("RequestId"),
             )
         return str(number)
@@ -205,7 +205,7 @@ class ImageSearch:
         try:
             return self._read("SearchImageByName", request, _found)
         except ServiceError as error:
-            # The code for an image that is not there is undocumented, so ask.
+            # The code for an image that the gallery lacks is undocumented, so ask for the image's record.
             if error.passing or self.image_record(product_id, pic_name) is not None:
                 raise
             return None
@@ -240,7 +240,7 @@ class ImageSearch:
 
     def _read(self, action: str, request: Mapping[str, Any], parse: Callable[[dict[str, Any]], _T]) -> _T:
         """Repeat a read-only call until there is a usable answer."""
-        # Jitter: several people may poll one instance, which takes one request per second from all of them together.
+        # Jitter: several people may poll one instance, which takes one request per second in total.
         first, longest = 1.5 * SECONDS_BETWEEN, 15 * SECONDS_BETWEEN
         attempts = Attempts(self._clock, patience=self._patience, first=first, longest=longest, jitter=1 / 3)
         while True:
@@ -278,7 +278,7 @@ class ImageSearch:
             self._last[pace] = self._clock.monotonic()
         if not isinstance(body, dict) or not body:
             raise AnswerLost(
-                f"{action}: the answer is empty; check that {self.settings.imagesearch_url} is Image Search"
+                f"{action}: the answer is empty; {self.settings.imagesearch_url} may not be Image Search; check it"
             )
         return body
 
@@ -363,7 +363,7 @@ def _unsuccessful(action: str, answer: Mapping[str, Any]) -> ServiceError:
         f"{name}={shown(answer[name], QUOTED)}" for name in ("Code", "Msg", "Message") if answer.get(name)
     )
     return AnswerLost(
-        f"{action}: the service reports that it did not succeed{f' ({details})' if details else ''}",
+        f"{action}: the service reports that the request did not succeed{f' ({details})' if details else ''}",
         code=str(answer["Code"]) if answer.get("Code") else None,
         request_id=answer.get("RequestId"),
     )

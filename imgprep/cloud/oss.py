@@ -44,7 +44,7 @@ THROTTLED = frozenset(
 )
 #: Header that marks a copy which imgprep wrote beside the user's own objects.
 OURS = "x-oss-meta-imgprep"
-#: Error detail of a request without the agreement to pay. Source: OSS, EC 0003-00000702.
+#: Error detail code for a request that does not agree to pay. Source: OSS, EC 0003-00000702.
 REQUESTER_PAYS = "0003-00000702"
 #: Codes of errors that affect every file, with the remedy.
 FATAL = {
@@ -57,7 +57,7 @@ FATAL = {
     "RequestTimeTooSkewed": "set this machine's clock",
     "BucketAlreadyExists": "the name is taken by another account",
     "SecurityTokenExpired": "the temporary credentials have expired and the provider has no newer ones: set new ones, "
-    "then repeat the command, which continues where it stopped",
+    "then run the command again; it continues where it stopped",
     "InvalidSecurityToken": "the temporary credentials are wrong or have expired; get new ones",
 }
 
@@ -131,7 +131,7 @@ class _Bridge:
 
 
 class _SignatureV4:
-    """Signs as ``oss2.ProviderAuthV4`` does, in a quarter of its time: the signing key of a day is made once."""
+    """Signs as ``oss2.ProviderAuthV4`` does, in a quarter of its time: each day's signing key is derived once."""
 
     def __init__(self, bridge: _Bridge) -> None:
         self._bridge = bridge
@@ -179,7 +179,7 @@ class _SignatureV4:
 
 
 class _SignatureV1:
-    """Signs as ``oss2.ProviderAuth`` does, in half its time: nothing is logged, and a second's date is kept."""
+    """Signs as ``oss2.ProviderAuth`` does, in half its time: without logging; the date is formatted once per second."""
 
     def __init__(self, bridge: _Bridge) -> None:
         from oss2 import ProviderAuth  # noqa: PLC0415  heavy
@@ -252,8 +252,8 @@ def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError
                 message += f"; for a bucket of images, set images_endpoint = {shown(endpoint)}"
         elif details.get("EC") == REQUESTER_PAYS:
             message += (
-                "; the bucket charges its readers (pay-by-requester), which imgprep does not accept: ask its "
-                "owner to turn that off, or copy the images to a bucket of yours"
+                "; the bucket charges its readers (pay-by-requester), which imgprep does not accept: ask the "
+                "bucket's owner to turn this off, or copy the images to your own bucket"
             )
         elif code in FATAL:
             message += f"; {FATAL[code]}"
@@ -352,7 +352,7 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
 
 
 def _page(bucket: Any, prefix: str, marker: str) -> tuple[list[tuple[str, Stored]], str | None]:
-    """Return a page of a listing, and the marker of the next; oss2 takes several times as long to parse it."""
+    """Return a page of a listing, and the marker of the next page; oss2 takes several times as long to parse one."""
     asked = {"prefix": prefix, "delimiter": "", "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
     root, found = _contents(bucket._do("GET", bucket.bucket_name, "", params=asked).read())
     is_quoted = root.findtext("EncodingType") == "url"
@@ -397,8 +397,8 @@ def _contents(page: bytes) -> tuple[ElementTree.Element, list[tuple[str, ...]]]:
     # expat opens no external entity, and OSS is asked over a signed connection.
     start, end = page.find(b"<Contents>"), page.rfind(b"</Contents>") + len(b"</Contents>")
     if 0 <= start < end and page.isascii():
-        # A pattern takes a fifth of the parser's time. The parser reads what is around the objects and so proves where
-        # they stand; it also reads objects of any other form.
+        # A pattern takes a fifth of the parser's time. The parser reads the text around the objects, which proves where
+        # they are, and objects in any other form.
         with contextlib.suppress(ElementTree.ParseError):
             around = ElementTree.fromstring(page[:start] + b"<Objects/>" + page[end:])  # noqa: S314
             found = _OBJECT.findall(page[start:end].decode())
@@ -416,11 +416,11 @@ def _contents(page: bytes) -> tuple[ElementTree.Element, list[tuple[str, ...]]]:
 
 
 def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | None:
-    """Return the description of one object, or None if there is none."""
+    """Return the description of one object, or None if it does not exist."""
     from oss2.exceptions import NotFound  # noqa: PLC0415  heavy
 
     try:
-        found = _repeated(bucket, "look at", key, lambda: bucket.head_object(key), patience=patience)
+        found = _repeated(bucket, "look up", key, lambda: bucket.head_object(key), patience=patience)
     except NotFound:
         return None
     about = found.headers
@@ -463,7 +463,7 @@ def delete_objects(bucket: Any, keys: Iterable[str]) -> None:
 
 
 def read_object(bucket: Any, key: str, *, limit: int | None = None, patience: float | None = None) -> bytes | None:
-    """Return an object's bytes, or None if there is none; raise StorageError if it is longer than `limit` bytes."""
+    """Return an object's bytes, or None if it is missing; raise StorageError if it is longer than `limit` bytes."""
     from oss2.exceptions import NotFound  # noqa: PLC0415  heavy
 
     try:
@@ -513,7 +513,7 @@ def read_part(bucket: Any, key: str, start: int, end: int, *, etag: str, size: i
         whole = found.status == HTTPStatus.OK and len(data) == size  # a server may ignore a range
         part = data[start:end] if whole else data
         if len(part) != end - start or not (whole or where == f"{start}-{end - 1}/{size}"):
-            message = f"asked for bytes {start}-{end - 1} of {size}, got {len(data):,} bytes, marked {where}"
+            message = f"requested bytes {start}-{end - 1} of {size}, got {len(data):,} bytes of range {where}"
             raise RequestError(ValueError(message))
         return Part(part, found.headers.get("etag", "").strip('"').lower(), _crc(found.headers))
 

@@ -61,7 +61,7 @@ class Item(NamedTuple):
     refused: bool = False  #: whether the service is expected to refuse its lines anyway
     origin: Origin | None = None  #: the object to copy, instead of a file
     guarded: bool = False  #: whether its key lies among the user's own objects, which are never replaced
-    again: bool = False  #: whether an earlier copy of ours has this key
+    again: bool = False  #: whether an earlier copy by imgprep has this key
 
 
 class Sent(NamedTuple):
@@ -163,7 +163,7 @@ class Sender:
                     part = read_part(source, origin.key, 0, size, etag=origin.etag, size=size) if size else None
                     data = part.data if part is not None else b""
                     if part is not None and part.crc not in (None, self._crc(data)):
-                        raise StorageError(f"read {origin.key}: arrived damaged", key=origin.key, passing=True)
+                        raise StorageError(f"read {origin.key}: the data arrived damaged", key=origin.key, passing=True)
                 else:
                     data = None
                     copied = copy_object(self._bucket, origin.bucket, origin.key, item.key, etag=origin.etag)
@@ -175,7 +175,7 @@ class Sender:
         except StorageError as error:
             if error.code in FATAL:
                 raise
-            outcome, message = "failed", f"{error}; repeat the upload" if error.passing else str(error)
+            outcome, message = "failed", f"{error}; run the upload again" if error.passing else str(error)
             if error.code in ("PreconditionFailed", "NoSuchKey"):
                 outcome, message = "changed", f"oss://{origin.bucket}/{origin.key}: {CHANGED}"
             return Sent(item.key, outcome, "none", 1, self._clock.monotonic() - started, message)
@@ -183,7 +183,7 @@ class Sender:
         seconds = self._clock.monotonic() - started
         if verified:
             return Sent(item.key, "copied", verified, 1, seconds)
-        message = f"the copy of oss://{origin.bucket}/{origin.key} differs from it; repeat the upload"
+        message = f"the copy of oss://{origin.bucket}/{origin.key} differs from the original; run the upload again"
         return Sent(item.key, "failed", "none", 1, seconds, message)
 
     def _is_copy(self, item: Item, origin: Origin, source: Any, copied: Stored) -> str:
@@ -232,13 +232,13 @@ class Sender:
             ):  # expired credentials have been renewed, or `_try` has raised
                 return end("failed", "none", str(wrapped(error, "put", item.key)))
             if mismatches >= MISMATCHES_MAX:
-                message = f"OSS received different bytes {mismatches} times; check the memory and the network"
+                message = f"OSS received different bytes {mismatches} times; check this machine's memory and network"
                 return end("failed", "none", message)
             pause = attempts.pause(retry_after(getattr(error, "headers", None)))
             if pause is None:
                 why = self._why_given_up(item, error)
                 tries = f"{attempts.number} attempts in {self._patience:.0f} s"
-                return end("failed", "none", f"gave up after {tries}: {why}; repeat the upload")
+                return end("failed", "none", f"gave up after {tries}: {why}; run the upload again")
             self._rest(pause)
 
     def _rest(self, seconds: float) -> None:

@@ -26,12 +26,12 @@ class Credentials:
             if not (value.isascii() and value.isprintable()) or " " in value:
                 raise ConfigError(
                     f"credentials: {name} contains a space, a line break or a non-ASCII character; "
-                    "set it again without them"
+                    "set the value again without such characters"
                 )
 
 
 class CredentialsProvider(Protocol):
-    """Anything that returns credentials; it is called each time they are needed."""
+    """Anything that returns credentials; called each time credentials are needed."""
 
     def credentials(self) -> Credentials:
         """Return currently valid credentials, or raise ConfigError with the remedy."""
@@ -73,7 +73,7 @@ class EnvironmentCredentials:
             if key_id and secret:
                 return Credentials(key_id, secret, token or None)
         if self.variables_only:
-            raise self._none_found("; `imgprep sandbox` prints the sandbox's own")
+            raise self._none_found("; `imgprep sandbox` prints the sandbox's credentials")
         return self._vendor_chain()
 
     def _none_found(self, more: str) -> ConfigError:

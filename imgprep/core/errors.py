@@ -6,8 +6,8 @@
     ├── ConfigError         bad settings, project file or credentials; nothing was sent
     │   └── NothingToSend   a batch without lines; the command ends with exit code 0
     ├── CatalogueError      a catalogue is unreadable as a whole
-    ├── MetaError           an increment.meta has bad lines; .findings lists them all
-    ├── RegionError         four numbers do not form a region, or it is not inside its image
+    ├── MetaError           an increment.meta has bad lines; .findings lists every problem
+    ├── RegionError         four numbers do not form a region, or the region is not inside its image
     ├── StorageError        OSS refused a request or could not be reached; .key .code .request_id
     ├── ServiceError        Image Search refused a request or could not be reached; .code .request_id
     └── ReportError         an error report cannot be read, or belongs to another batch

@@ -1,8 +1,8 @@
 """Run work on other machines: on an executor of `concurrent.futures`, or on the workers of a Dask cluster.
 
-A worker hands each chunk to a process of its own (`run_apart`), so that a file that crashes or hangs a decoder is named
-and costs no worker. A lost worker costs its chunk: Dask gives it to another one, and what no worker returns is done by
-processes on this machine.
+A worker hands each chunk to a process of its own (`run_apart`), so that a file that crashes or hangs a decoder is
+identified and does not end the worker. If a worker is lost, Dask gives its chunk to another one; processes on this
+machine do the chunks that no worker returns.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.processes import CHUNK, run_apart, run_in_processes
+from imgprep.core.text import counted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -37,13 +38,13 @@ _PER_THREAD = 8
 _UNKNOWN_THREADS = 32
 #: Seconds between checks of the executor's number of threads.
 _GROWTH_SECONDS = 5.0
-#: Longest single wait for results: once polars is loaded, Ctrl+C does not wake a thread that waits for another.
+#: Longest single wait for results: once polars is loaded, Ctrl+C does not wake a thread that waits for another thread.
 _WAIT_SECONDS = 0.5
-#: Longer chunks cost fewer messages, of which each takes Dask some 5 ms of CPU time, but more is lost with a worker.
+#: Longer chunks need fewer messages, each of which takes Dask some 5 ms of CPU time; but a lost worker loses more work.
 _CHUNK_SECONDS = 0.25
-#: How many times as long as asked a chunk of short tasks may become.
+#: A chunk of short tasks may grow to this many times the requested length.
 _LONGEST = 8
-#: Longest time for which a cluster may have no worker.
+#: Longest time, in seconds, for which a cluster may have no worker.
 _WORKER_SECONDS = 60
 #: Statistics for Dask's dashboard, which would wake each process of a local cluster 150 times per second.
 _QUIET = {
@@ -64,9 +65,9 @@ def run_tasks(
 ) -> Iterator[tuple[Task, Any]]:
     """Call `target` ("module:name") on every task; yield (task, result or `LostTask`) as each chunk finishes.
 
-    Without `executor`, processes on this machine do it, with the `options` of `run_in_processes`. On an executor,
-    chunks of short tasks grow, and a worker first calls `ready` on a chunk: it returns what `target` takes, such as the
-    bytes of objects, or raises if the worker cannot do the work.
+    Without `executor`, processes on this machine do the work, with the `options` of `run_in_processes`. On an executor,
+    chunks of short tasks grow, and a worker first calls `ready` on a chunk, which returns the input of `target`, such
+    as the bytes of objects, or raises if the worker cannot do the work.
     """
     if executor is None:
         yield from run_in_processes(target, tasks, chunk=chunk, **options)
@@ -102,11 +103,11 @@ def run_chunks(
     *arguments: Any,
     stop: threading.Event | None = None,
 ) -> Iterator[tuple[list[Task], Any]]:
-    """Call `function(chunk, *arguments, run)` on an executor; yield each chunk with its result, or None if it is lost.
+    """Call `function(chunk, *arguments, run)` on an executor; yield each chunk with its result, or None if lost.
 
-    `run` distinguishes equal calls, which Dask would answer from memory. Few chunks are under way at once. An executor
-    that accepts no more work ends the iteration, after the chunk that it refused. What is still queued when the
-    iteration ends is cancelled.
+    `run` distinguishes equal calls, which Dask would answer from its cache. Few chunks are under way at once. An
+    executor that accepts no more work ends the iteration, after the chunk that it refused. What is still queued when
+    the iteration ends is cancelled.
     """
     pool: Any = executor
     if hasattr(executor, "get_executor"):  # a Dask client is not an executor but provides one
@@ -122,7 +123,9 @@ def run_chunks(
                 try:
                     submitted[pool.submit(function, chunk, *arguments, run)] = chunk
                 except Exception as error:  # noqa: BLE001  a broken pool may raise anything
-                    _log.warning("the executor accepts no more work: %s; the rest runs on this machine", _text(error))
+                    _log.warning(
+                        "the executor accepts no more work: %s; this machine does the remaining tasks", _text(error)
+                    )
                     window = 0
                     yield chunk, None
                     break
@@ -141,10 +144,11 @@ def run_chunks(
                     raise
                 except ImportError as error:
                     raise ConfigError(
-                        f"executor: its workers cannot import {error.name}; install imgprep there"
+                        f"executor: the workers cannot import {error.name}; install imgprep there"
                     ) from error
                 except Exception as error:  # noqa: BLE001  a dead worker, or a result that cannot be sent
-                    _log.warning("the executor lost %d tasks; they run on this machine (%s)", len(chunk), _text(error))
+                    lost = counted(len(chunk), "task")
+                    _log.warning("the executor lost %s; this machine does them (%s)", lost, _text(error))
                     yield chunk, None
                 else:
                     yield chunk, result
@@ -160,7 +164,7 @@ def do_chunk(
     limits: dict[str, Any],
     run: str,
 ) -> tuple[list[Any], float]:
-    """Do a chunk, in a process that the worker keeps for it; return the results and the seconds that it took."""
+    """Process a chunk, in a process that the worker keeps for it; return the results and the seconds that it took."""
     began = time.monotonic()
     with naming_worker():
         made = ready(tasks)
@@ -169,7 +173,7 @@ def do_chunk(
 
 @contextlib.contextmanager
 def naming_worker() -> Iterator[None]:
-    """Add the worker's host name to an error that concerns everything it is given."""
+    """Add the worker's host name to an error that concerns every task of the worker."""
     try:
         yield
     except ConfigError as error:
@@ -178,7 +182,7 @@ def naming_worker() -> Iterator[None]:
 
 
 def _parts(tasks: Iterator[Task], size: Callable[[], int]) -> Iterator[list[Task]]:
-    """Yield the tasks in lists, each as long as `size` says at the time."""
+    """Yield the tasks in lists; `size` is called for the length of each."""
     while part := list(itertools.islice(tasks, size())):
         yield part
 
@@ -195,8 +199,8 @@ def _require_workers(executor: Any) -> None:
     client = getattr(executor, "_client", executor)
     if hasattr(client, "nthreads") and not client.nthreads():
         raise ImgprepError(
-            f"cluster: no worker was available for {_WORKER_SECONDS} s; start workers, then repeat the call: finished "
-            "work is kept"
+            f"cluster: no worker was available for {_WORKER_SECONDS} s; start workers, then try again; finished work "
+            "is kept"
         )
 
 
@@ -214,7 +218,7 @@ def open_cluster(address: str) -> Iterator[Elsewhere]:
     number = int(rest) if kind == "local" and rest.isdecimal() else 0
     if not (kind in ("tcp", "tls") and rest.startswith("//")) and not number:
         raise ConfigError(
-            f"cluster {address!r}: write the scheduler's address, such as tcp://HOST:8786, or local:N for N workers on "
+            f"cluster {address!r}: use the scheduler's address, such as tcp://HOST:8786, or local:N for N workers on "
             "this machine"
         )
     try:
@@ -245,8 +249,8 @@ def open_cluster(address: str) -> Iterator[Elsewhere]:
             raise ConfigError(f"cluster {address}: {error} on a worker; install imgprep there") from None
         if other := {version for version in found.values() if version != _version()}:
             raise ConfigError(
-                f"cluster {address}: workers have imgprep {', '.join(sorted(other))}, this machine has {_version()}; "
-                "install the same version"
+                f"cluster {address}: workers have imgprep {', '.join(sorted(other))}, but this machine has "
+                f"{_version()}; install the same version"
             )
         yield client
 

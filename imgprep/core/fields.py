@@ -119,7 +119,7 @@ CATEGORIES: dict[int, str] = {
 
 #: The category that the service stores for every image, unless its type is product search. Source: guide.
 FORCED_CATEGORY = 88888888
-#: What a CategoryId requires from the search code. Source: "important" note on the vendor's page on adding images.
+#: What a CategoryId requires of the search code. Source: "important" note on the vendor's page on adding images.
 SEARCH_CATEGORY = (
     "a category set when adding an image must also be set when searching, or a search with the same image does not "
     "find it"
@@ -136,7 +136,7 @@ class Service(StrEnum):
     FABRIC = "fabric"
     TRADEMARK = "trademark"
     COPYRIGHT = "copyright"
-    """Its image limits are undocumented."""
+    """Copyright search; its image limits are undocumented."""
     MULTIMODAL = "multimodal"
     """Product multimodal search; its number, its image limits and how it treats categories are undocumented."""
     UNKNOWN = "unknown"

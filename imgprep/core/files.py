@@ -145,7 +145,7 @@ class Written:
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[Path]:
-        """Yield a folder for unfinished files, then remove it; it is logged, so that `clear_drafts` can remove it."""
+        """Yield a folder for unfinished files, then remove it; a killed process leaves it to `clear_drafts`."""
         folder = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
         self.note(folder.name, "folder")
         try:
@@ -154,7 +154,7 @@ class Written:
             shutil.rmtree(folder, ignore_errors=True)
 
     def clear_drafts(self, *, older: float = 0.0) -> None:
-        """Remove what killed processes left, if it is `older` (seconds) than what another may be writing now."""
+        """Remove files that killed processes left, if more than `older` seconds old: newer ones may still be in use."""
         for draft in self.folder.glob(f"{DRAFT}*"):
             with contextlib.suppress(OSError):
                 info = draft.lstat()

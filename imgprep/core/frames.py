@@ -39,7 +39,7 @@ class Table(pd.DataFrame):
         return pd.DataFrame(self).to_feather(*arguments, **options)
 
     def transpose(self, *arguments: Any, **options: Any) -> pd.DataFrame:  # type: ignore[override]  # declared as of its own class
-        """Return the transposed frame as a plain one: its index holds the names of the columns, which a table hides."""
+        """Return the transposed frame as a plain one: its index holds the column names, and a table hides the index."""
         return pd.DataFrame(self).transpose(*arguments, **options)
 
     def pick(self, *columns: str, rows: int | None = None) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from imgprep.core.settings import Settings, find_project
 from imgprep.core.text import counted
 
 #: What findings propose where a mechanical fix is known.
-_WRITE = re.compile(r'write "(?P<value>.*)"', re.DOTALL)
+_WRITE = re.compile(r'use "(?P<value>.*)"', re.DOTALL)
 #: A count with its noun, as from `counted`.
 _COUNTED = re.compile(r"(?P<count>[\d,]+) (?P<noun>.+?)s?")
 #: What separates the parts of a list.
@@ -43,19 +43,19 @@ class Texts:
         return text.format(**values) if values else text
 
     def counted(self, count: int, noun: str, plural: str | None = None) -> str:
-        """Return a count with its noun; the entry of "image" is ``{count} image``."""
+        """Return a count with its noun; the entry for "image" is ``{count} image``."""
         text = self.table.get(f"{{count}} {noun}")
         return counted(count, noun, plural) if text is None else text.format(count=f"{count:,}")
 
     def heading(self, english: str, kind: str = "") -> str:
-        """Return the heading of a column; the entry of "times" is ``column times``, or that with `kind` in brackets."""
+        """Return the heading of a column; the entry for "times" is ``column times``, plus `kind` in brackets."""
         of_kind = self.table.get(f"column {english} ({kind})")
         return of_kind or self.table.get(f"column {english}") or self(english)
 
     def kept(self, english: str, column: str = "") -> str:
-        """Return a text that exists in English before it is displayed, such as a run's note, or a list of such texts.
+        """Translate a text that exists in English before display, such as a run's note, or a list of such texts.
 
-        An entry may begin with the column: of `reason`, "new" has the entry "reason new".
+        An entry may begin with the column: the entry for "new" in the column `reason` is "reason new".
         """
         text, partly = self._entry(english, column), None
         for mark in _MARKS if text is None and self.table else ():
@@ -75,7 +75,7 @@ class Texts:
         return self.table.get(f"{column} {english}") or self.table.get(english)
 
     def _filled(self, english: str) -> str | None:
-        """Return the text of a count, or of the first template among the notes that `english` matches."""
+        """Return the text for a count, or for the first template of a note that `english` matches."""
         if (count := _COUNTED.fullmatch(english)) and (text := self.table.get(f"{{count}} {count['noun']}")):
             return text.format(count=count["count"])
         for template, text in self._notes:
@@ -94,7 +94,7 @@ class Texts:
     def remedy(self, fix: str) -> str:
         """Return the text of a finding's ``fix``."""
         write = _WRITE.fullmatch(fix)
-        return self('write "{value}"', value=write["value"]) if write else self.kept(fix)
+        return self('use "{value}"', value=write["value"]) if write else self.kept(fix)
 
 
 @cache
@@ -113,11 +113,11 @@ def use_language(language: str) -> None:
 
 
 def display_language(folder: Path | None = None) -> str:
-    """Return the language for what has no settings: of the project opened last, or around `folder` or this folder."""
+    """Return the language of the project opened last, or around `folder` or the current folder."""
     if _active:
         return _active[0]
     try:
         project = (folder and find_project(folder)) or find_project()
         return (Settings.load(project) if project else Settings.from_env()).language
-    except (ConfigError, OSError):  # whoever uses the settings reports it; a display still has a language
+    except (ConfigError, OSError):  # reported where the settings are used; a display still has a language
         return "en"

@@ -25,7 +25,7 @@ _BYTE = 1 << 20
 
 
 def gallery_lock(settings: Settings, runs: Path) -> contextlib.AbstractContextManager[None]:
-    """Hold the gallery's lock, a file in the runs folder, so that only one of those sharing the folder submits."""
+    """Hold the gallery's lock, a file in the runs folder, so that only one of the people sharing the folder submits."""
     name = re.sub(r"[^\w.]+", "-", settings.gallery).strip("-")
     return only_one(f"submit to {settings.gallery}, runs in {runs}", file=runs / f".{name}.lock")
 
@@ -50,14 +50,14 @@ def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
             raise
         if _is_there(file, handle):
             break
-        os.close(handle)  # its holder removed it after it was opened here: the next process would not see this lock
+        os.close(handle)  # the holder removed the opened file: other processes would not see this lock
     try:
         os.ftruncate(handle, 0)
         os.write(handle, f"{who()}, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n".encode())
         yield
     finally:
         if not shared and _is_there(file, handle):
-            with contextlib.suppress(OSError):  # it remains on Windows
+            with contextlib.suppress(OSError):  # on Windows, the file remains
                 file.unlink()
         os.close(handle)  # which also unlocks
 
@@ -68,7 +68,7 @@ def _opened(file: Path, what: str) -> int:
     except OSError as error:
         raise ConfigError(
             f"{what}: its lock {file} cannot be opened ({error.strerror}); everyone who shares the folder needs "
-            "permission to write to it"
+            "permission to write to this file"
         ) from error
 
 
@@ -94,7 +94,8 @@ def _hold(handle: int, what: str, file: Path) -> None:
         os.lseek(handle, 0, os.SEEK_SET)
         holder = os.read(handle, 200).decode("utf-8", "replace").strip()
         raise ConfigError(
-            f"{what}: another imgprep is already running it{f' ({holder})' if holder else ''}; wait for it, or stop it"
+            f"{what}: already running in another process{f' ({holder})' if holder else ''}; wait for that process, "
+            "or stop it"
         ) from None
 
 

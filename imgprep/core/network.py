@@ -59,7 +59,7 @@ def proxy_for(url: str) -> str | None:
     except ValueError:
         host = None
     if not host:  # the value is not quoted: it may contain a password
-        raise ConfigError(f"{scheme.upper()}_PROXY: is not a proxy URL; write it as http://host:port")
+        raise ConfigError(f"{scheme.upper()}_PROXY: is not a proxy URL; use the form http://host:port")
     if urlsplit(proxy).scheme not in ("http", "https"):
         raise ConfigError(
             f"{scheme.upper()}_PROXY: {urlsplit(proxy).scheme} proxies are not supported; "
@@ -80,7 +80,7 @@ def addresses_of(host: str) -> list[Address]:
 
 
 def literal_address(host: str) -> list[Address]:
-    """Return the address if `host` is one in any spelling that resolvers take, or ``localhost``, else an empty list."""
+    """Return the address of ``localhost``, or of an IP address as `host` in any spelling; otherwise an empty list."""
     name = unicodedata.normalize("NFKC", host).replace("\u3002", ".").lower().rstrip(".")
     with contextlib.suppress(ValueError):
         return [ipaddress.ip_address("127.0.0.1" if name == "localhost" else name)]
@@ -109,7 +109,7 @@ def without_prefix(address: Address) -> Address:
     return address
 
 
-#: Networks whose addresses end with one of IPv4. Source: RFC 6052, 2.1; RFC 8215; RFC 4291, 2.5.5.1; RFC 2765, 2.1.
+#: Networks whose addresses end with an IPv4 address. Source: RFC 6052, 2.1; RFC 8215; RFC 4291, 2.5.5.1; RFC 2765, 2.1.
 _EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
 
 

@@ -29,7 +29,7 @@ def error_lines(error: Exception) -> list[str]:
         return shown
     cell = _shell().execution_count
     if getattr(error, "_folded_in", None) != cell:  # IPython requests the lines of an error twice
-        error._folded_in = cell  # type: ignore[attr-defined]  # a mark of ours
+        error._folded_in = cell  # type: ignore[attr-defined]  # our own marker
         _fold(error)
     message = "".join(char if char.isprintable() or char == "\n" else " " for char in str(error))
     what, _, remedy = message.rpartition("; ")

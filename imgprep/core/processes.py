@@ -1,7 +1,7 @@
 """Run work in other processes, which may die or hang, and on threads that prefetch results.
 
-A worker records each task that it begins. If it dies, that task is suspect and runs again, alone, in a new process.
-If that process dies too, the task is the cause: it is reported as lost, and only it. Otherwise nothing is lost.
+A worker records each task that it begins. If the worker dies, that task is suspect and runs again, alone, in a new
+process. If that process dies too, only this task is reported as lost. Otherwise nothing is lost.
 
 A worker runs this file. A folder of images may contain a stray ``PIL.py`` or ``pickle.py``, so the worker is started
 with ``-P``, uses the parent's module search path without the current folder, and loads imgprep from the location of
@@ -45,7 +45,7 @@ WORKER_BYTES = 4 * 2**30
 TASK_SECONDS = 60.0
 #: Longest time that a process may take to start.
 _START_SECONDS = 60.0
-#: Seconds after which a worker that gets no tasks ends, because an executor does not say when it will send more.
+#: Seconds after which a worker that gets no tasks ends, because an executor does not announce further work.
 _IDLE_SECONDS = 300
 #: Seconds between checks for hung workers and for the stop event.
 _POLL_SECONDS = 0.2
@@ -355,7 +355,7 @@ def _reason(code: int) -> str:
 
 
 _LENGTH = struct.Struct("<Q")
-#: Format of the board: per worker, the number of tasks begun, which tells the parent the task of a dead worker.
+#: Format of the board: per worker, the number of tasks begun, which shows the parent the task of a dead worker.
 _BEGUN = struct.Struct("<Q")
 
 

@@ -158,7 +158,7 @@ class Region:
         return Region(**_scaled(edges, scale_x, scale_y, width, height, nearest=round, least=min, most=max))
 
     def iou(self, other: Region) -> float:
-        """Return the intersection over union with `other`, 0 … 1."""
+        """Return the intersection over union with `other`, 0 to 1."""
         across = min(self.x2, other.x2) - max(self.x1, other.x1)
         down = min(self.y2, other.y2) - max(self.y1, other.y1)
         if across <= 0 or down <= 0:

@@ -23,7 +23,7 @@ ONE_SLOWDOWN = 1.0
 class Attempts:
     """The attempts at one request; decides when the next attempt is due, and leaves the waiting to the caller.
 
-    `patience`: for how many seconds from now attempts may start. `jitter`: the random share of each pause, 0 … 1.
+    `patience`: seconds from now within which attempts may start. `jitter`: the random share of each pause, 0 to 1.
     """
 
     def __init__(

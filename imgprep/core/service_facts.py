@@ -16,7 +16,7 @@ _VERSION = 1
 _TABLES = ("answers", "severity", "limits", "switches")
 _HEADER = """\
 # Written by `imgprep calibrate`: how this instance actually behaves. `check`, `build`, `policy` and the sandbox use it.
-# To measure again, repeat the command; to return to the documented rules, delete the file.
+# To measure again, run the command again; to return to the documented rules, delete the file.
 """
 
 
@@ -27,7 +27,7 @@ class ServiceFacts:
     Attributes
     ----------
     gallery : str
-        The instance, see `Settings.gallery`.
+        The instance; see `Settings.gallery`.
     answers : mapping of str to mapping
         Point → ``answer``, ``meaning``, ``evidence``, and when it was ``measured``.
     severity, limits : mapping
@@ -65,5 +65,5 @@ def load_facts(file: str | Path) -> ServiceFacts:
         raise ConfigError(f"{path}: cannot be read: {error}; delete it, or run `imgprep calibrate` again") from error
     tables = {name: found.get(name, {}) for name in _TABLES}
     if found.get("version") != _VERSION or not all(isinstance(table, dict) for table in tables.values()):
-        raise ConfigError(f"{path}: is not of version {_VERSION}; delete it, or run `imgprep calibrate` again")
+        raise ConfigError(f"{path}: does not have version {_VERSION}; delete it, or run `imgprep calibrate` again")
     return ServiceFacts(str(found.get("gallery", "")), **tables)

@@ -98,10 +98,10 @@ class OssRoot(os.PathLike[str]):
         """Return the root at ``oss://BUCKET/PREFIX``, with access from `settings` (default: the environment)."""
         match = _OSS.fullmatch(os.fspath(address))
         if match is None:
-            raise ConfigError(f"images {os.fspath(address)}: is not an address in OSS; write oss://BUCKET/FOLDER")
+            raise ConfigError(f"images {os.fspath(address)}: is not an address in OSS; use oss://BUCKET/FOLDER")
         prefix = (match["prefix"] or "").rstrip("/")
         if {".", ".."} & set(prefix.split("/")):
-            raise ConfigError(f"images {os.fspath(address)}: . and .. are not folders in OSS; write the folder's name")
+            raise ConfigError(f"images {os.fspath(address)}: . and .. are not folders in OSS; use the folder's name")
         settings = settings or Settings.from_env()
         endpoint = settings.images_endpoint or settings.oss_endpoint
         region = settings.region
@@ -130,7 +130,7 @@ class OssRoot(os.PathLike[str]):
         return OssRoot, (self.bucket, self.prefix, self.endpoint, self.region)
 
 
-#: Settings that images in OSS are reached by.
+#: Settings needed to reach images in OSS.
 _REACHES = frozenset({"region", "oss_endpoint", "images_endpoint", "oss_credentials"})
 #: Source: OSS, endpoints: oss-REGION.aliyuncs.com, oss-REGION-internal.aliyuncs.com.
 _REGION_OF = re.compile(r"oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
@@ -165,7 +165,7 @@ class Settings:
     status_timeout : float
         Seconds for which an undocumented task status must stay unchanged before the run ends.
     service : str
-        Service type of the instance, see `imgprep.core.fields.Service`.
+        Service type of the instance; see `imgprep.core.fields.Service`.
     sandbox : str
         Identity of the sandbox behind the endpoints (`Sandbox.identity`); every sandbox has its own gallery.
     project : Path
@@ -292,7 +292,7 @@ class Settings:
             raise ConfigError(f"{file}: not found; `imgprep init` creates one") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"{file}: is not valid TOML: {error}; put text in quotes and write each key once"
+                f"{file}: is not valid TOML: {error}; put text in quotes, and use each key only once"
             ) from error
         values = {**from_document(document, file), **from_environment(), **arguments}
         return cls(**{"project": file.parent, **values})
@@ -398,7 +398,7 @@ class Settings:
 
 
 class HasSettings(Protocol):
-    """What has settings, such as a project."""
+    """An object with settings, such as a project."""
 
     @property
     def settings(self) -> Settings:
@@ -419,18 +419,18 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Return the settings from a project file; relative paths are resolved against the folder of `file`."""
     values: dict[str, Any] = {}
     for table, entries in document.items():
-        if table == "language":  # may also be above the tables, because it is not about the shop alone
+        if table == "language":  # this key may also be above the tables, because it is not about the shop alone
             table, entries = "shop", {table: entries}  # noqa: PLW2901
         keys = _FILE_KEYS.get(table)
         if keys is None:
             raise ConfigError(f"{file}: {_unknown(f'[{table}]', table, _FILE_KEYS)}")
         if not isinstance(entries, Mapping):
-            raise ConfigError(f"{file}: {table} must be a table: write [{table}] and its keys below it")
+            raise ConfigError(f"{file}: {table} must be a table: put [{table}] on a line, and its keys below")
         for key, value in entries.items():
             if any(secret in key.lower() for secret in _SECRETS):
                 raise ConfigError(
-                    f"{file}: [{table}] {key}: secrets do not belong in this file; remove it, replace the key, and "
-                    "set the vendors' environment variables"
+                    f"{file}: [{table}] {key}: secrets do not belong in this file; remove this line, replace the key, "
+                    "and set the vendor's environment variables"
                 )
             if key not in keys:
                 raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
@@ -466,7 +466,7 @@ def endpoint_url(endpoint: str, name: str) -> str:
     except ValueError:  # a port that is not a number, a broken IPv6 address
         good = False
     if not good:
-        raise ConfigError(f"{name} {endpoint!r}: is not an endpoint; write a host, or http(s)://HOST[:PORT]")
+        raise ConfigError(f"{name} {endpoint!r}: is not an endpoint; use a host, or http(s)://HOST[:PORT]")
     return url
 
 
@@ -513,7 +513,7 @@ def certificates() -> str | None:
         if not path:
             continue
         if not os.path.exists(path):  # noqa: PTH110  passed on unchanged
-            raise ConfigError(f"{variable}: {path} does not exist; give a certificate file (PEM), or unset it")
+            raise ConfigError(f"{variable}: {path} does not exist; use a certificate file (PEM), or unset the variable")
         return path
     return None
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
-#: Longest text in a table or on a card. Ordinary texts are shorter; one of megabytes would hide the rest of a page.
+#: Longest text in a table or on a card. Ordinary texts are shorter; a text of megabytes would hide the rest of a page.
 WHOLE = 600
 
 

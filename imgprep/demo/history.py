@@ -59,7 +59,7 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
     sent. Failed records wait until they are corrected. Week 5 starts with half an export, which the comparison stops;
     in week 7 some lines time out and are sent again; StrAttr is too long in weeks 2 and 9; three people draw regions,
     and two of them disagree. Dates and run ids are invented; everything else is the sandbox's answer. The history is
-    generated once, and kept in the cache with a record of its events, ``history.json``.
+    generated once and cached, with a record of its events, ``history.json``.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Fix: service-ready copies of images with a log, and fixes of catalogue fields."""
+"""Fix: service-ready copies of images with a log, and fixes for catalogue fields."""

@@ -59,16 +59,18 @@ def decide(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Recipe:
     if problem is not None:
         return Recipe("refused", f"{str(problem).replace('_', ' ')}: {facts.get('detail') or 'see facts'}")
     if not facts.get("width") or not facts.get("height") or not facts.get("format"):
-        return Recipe("refused", "its size and format are unknown; inspect it with the tier header, decode or strict")
+        return Recipe("refused", "its size and format are unknown; inspect it with tier header, decode or strict")
 
     orientation = facts.get("orientation") or 1
     width, height = upright_size(facts["width"], facts["height"], orientation)
     side_min, side_max = int(limits["side_min"]), int(limits["side_max"])
     if min(width, height) < side_min:
-        return Recipe("refused", f"{width} × {height}: a side is under {side_min} pixels; it is not enlarged")
+        return Recipe("refused", f"{width} × {height}: a side is under {side_min} pixels; the image is not enlarged")
     new_width, new_height = _within(width, height, side_max)
     if min(new_width, new_height) < side_min:
-        reason = f"{width} × {height}: scaled to {side_max} pixels, its other side is under {side_min}; crop it"
+        reason = (
+            f"{width} × {height}: if scaled to {side_max}, its other side is under {side_min} pixels; crop the image"
+        )
         return Recipe("refused", reason)
 
     format_ = facts["format"]
@@ -104,7 +106,7 @@ def is_open(recipe: Recipe, source_bytes: int, bytes_max: int) -> bool:
 
 
 def _reasons(facts: Mapping[str, Any], bytes_max: int, orientation: int) -> tuple[list[str], list[str]]:
-    """Return the reasons that require re-encoding, and those that may not."""
+    """Return the reasons that require re-encoding, and those that may not require it."""
     format_, mode, frames = facts["format"], facts.get("mode") or "RGB", facts.get("frames") or 1
     pixels = []
     rest = []
@@ -178,7 +180,7 @@ class Copied:
     error: str = ""
 
 
-#: Root or object, name, digest of the source, file of the copy, recipe, most bytes.
+#: Root or object, name, digest of the source, file of the copy, recipe, maximum bytes.
 CopyTask: TypeAlias = tuple[str | Fetched | Unfit, str, str, str, Recipe, int]
 
 

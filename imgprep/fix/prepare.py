@@ -89,7 +89,7 @@ def prepare_images(
     leave : bool
         Make no copies in `out` of images in OSS that need no change: `upload` lets the service copy them.
     within : str, optional
-        Where `root` lies below the batch's folder in OSS: empty, or such as ``photos/``. Names then start with it, and
+        Path of `root` below the batch's folder in OSS, such as ``photos/``, or empty. Names then start with it, and
         no copy gets the name of an object there, so that originals are referred to and never overwritten.
 
     Returns
@@ -108,7 +108,7 @@ def prepare_images(
 
     Notes
     -----
-    Source: the vendor's image limits (4 MB, 100 … 4096 pixels per side by service type, eight formats, orientation 1
+    Source: the vendor's image limits (4 MB, 100 to 4096 pixels per side by service type, eight formats, orientation 1
     only). CMYK, 16 bits, transparency and animation are undocumented; every decoder agrees on plain RGB.
 
     Examples
@@ -333,7 +333,7 @@ def _no_room(step: Step, why: str) -> ConfigError:
     # Raise, because refusing every image for this reason would lead to a batch without images.
     name = shown(step.facts["PicName"])
     return ConfigError(
-        f"no copy of {name} can be written: {why}; correct this and run it again: finished copies are kept"
+        f"no copy of {name} can be written: {why}; correct this, then try again; finished copies are kept"
     )
 
 
@@ -384,7 +384,7 @@ class _Maker:
                 yield by_draft[task[3]], copy
 
     def _places(self, steps: Iterable[Step]) -> Iterator[str | OssRoot | Fetched | Unfit]:
-        """Yield the root for every step, or what is read there, as this machine's processes have no credentials."""
+        """Yield the root for every step, or the data read there, as this machine's processes have no credentials."""
         if isinstance(self.root, OssFolder) and self.executor is not None:
             yield from (self.root.root for _ in steps)
         elif isinstance(self.root, OssFolder):

@@ -33,7 +33,7 @@ _WIDTH = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 #: JPEG markers. Source: ITU-T T.81, table B.1.
 _APP1 = 0xE1
 _SCAN_OR_END = (0xDA, 0xD9)
-#: Most bytes to decompress from a compressed PNG text chunk.
+#: Maximum number of bytes to decompress from a PNG text chunk.
 MOST_TEXT = 1_048_576
 
 
@@ -172,7 +172,7 @@ def exif_place(exif: bytes, entry: Entry) -> int:
 
 
 def png_exif(data: bytes) -> bytes | None:
-    """Return a PNG's eXIf chunk, which may follow the pixels; Pillow would have to decode those first."""
+    """Return a PNG's eXIf chunk, which may follow the pixels; Pillow would have to decode the pixels first."""
     return next((data[start:end] for kind, start, end in _png_chunks(data) if kind == b"eXIf"), None)
 
 

@@ -30,7 +30,7 @@ class Problem(StrEnum):
 
 #: Largest file to read: far above the service's limit, but keeps a single file from filling memory.
 MAX_FILE_BYTES = 268_435_456
-#: Why an image that its folder lacks cannot be shown.
+#: Reason shown for an image that is missing from its folder.
 NO_FILE = "no file with this name"
 
 
@@ -84,7 +84,7 @@ def legal(name: str) -> str:
         raise Unfit(Problem.MISSING, "an empty name, or one that contains NUL")
     drive = len(name) > 1 and name[1] == ":" and name[0].isalpha()
     if name[0] in "/\\" or drive or (".." in name and ".." in name.replace("\\", "/").split("/")):
-        raise Unfit(Problem.OUTSIDE_ROOT, "points outside the image folder; it was not opened")
+        raise Unfit(Problem.OUTSIDE_ROOT, "points outside the image folder; the file was not opened")
     return name
 
 

@@ -32,7 +32,7 @@ _IN_HAND = 256_000_000
 _USUAL = 4_194_304
 #: An object of up to this many bytes is read whole: a second request would cost more than the bytes.
 WHOLE = 65_536
-#: Bytes read from the start of a larger one, which hold the metadata of most images, and from the end of a JPEG.
+#: Bytes read from the start of a larger object, which hold the metadata of most images, and from the end of a JPEG.
 HEAD, TAIL = 8_192, 1_024
 #: Longest part at the end of a PNG that is read in one request.
 _PNG_TAIL = 32_768
@@ -80,7 +80,7 @@ class OssFolder(os.PathLike[str]):
         with self._lock:
             if self._listed is None:
                 collected = gc.isenabled()
-                gc.disable()  # a page has ten thousand nodes and no cycles; collecting them takes as long as parsing
+                gc.disable()  # a page has ten thousand nodes and no cycles; garbage collection takes as long as parsing
                 try:
                     self._listed = self._list()
                 finally:
@@ -89,12 +89,12 @@ class OssFolder(os.PathLike[str]):
             return self._listed
 
     def listed(self, tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        """Yield tasks, whose second item names an object, with that object's listing entry, for `knowing` elsewhere."""
+        """Yield tasks, whose second item names an object, with the object's listing entry, for `knowing` elsewhere."""
         for task in tasks:
             yield (*task, None if self._listed is None else self._listed.get(task[1]))
 
     def knowing(self, listed: dict[str, bytes]) -> OssFolder:
-        """Return this folder with a part of another machine's listing; without any, objects are requested."""
+        """Return this folder with part of another machine's listing; without one, each object is requested."""
         folder = copy(self)
         folder._listed = listed or None
         return folder
@@ -169,7 +169,7 @@ class OssFolder(os.PathLike[str]):
         if reason := reasons.get(error.code or ""):
             return Unfit(*reason)
         self._unanswered += error.code is None
-        # An unanswered request for one object affects only that object; if all are, waiting for each would take days.
+        # An unanswered request for one object affects only that object; if none is answered, stop: waiting takes days.
         return Unfit(Problem.UNREADABLE, str(error)) if error.code is None and self._unanswered <= THREADS else error
 
     def fetch(self, found: Found, *, whole: bool) -> Fetched:
@@ -185,7 +185,7 @@ class OssFolder(os.PathLike[str]):
         return Fetched(data, whole=True) if part is None else Fetched(part, False, hashlib.md5(data).hexdigest())
 
     def fetch_ahead(self, names: Iterable[str], *, whole: bool) -> Iterator[tuple[str, Found | None, Fetched | Unfit]]:
-        """Yield each name with its object and `fetch` of it, in order, while threads read the next ones."""
+        """Yield each name with its object and fetched bytes, in order, while threads read the next ones."""
 
         def fetched(name: str) -> tuple[str, Found | None, Fetched | Unfit]:
             found = None
@@ -220,7 +220,7 @@ class OssFolder(os.PathLike[str]):
         return _USUAL if packed is None else int(_LISTED.unpack_from(packed)[0])
 
     def origin(self, found: Found) -> Origin:
-        """Return where an object is, for a copy of it."""
+        """Return the location of an object, for copying it."""
         settings = self.root.settings
         return Origin(self.root.bucket, found.path, found.version, found.bytes, settings.oss_url, settings.region)
 
@@ -299,7 +299,7 @@ def open_folder(root: str | os.PathLike[str]) -> OssFolder:
 
 
 def _packed(stored: Stored) -> bytes:
-    """Return a description that takes a fifth of the memory: a list may have millions."""
+    """Return a description that takes a fifth of the memory: a listing may have millions."""
     state = _READABLE if stored.md5 else _NO_MD5
     if stored.kind == "Symlink":
         state = _SYMLINK

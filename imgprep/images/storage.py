@@ -37,7 +37,7 @@ class Folder:
         """Return the file `name`, or raise `Unfit`."""
         path = self._inside + legal(name)
         if WINDOWS and is_windows_device(name):
-            raise Unfit(Problem.NOT_A_FILE, "names a device or a stream on Windows; it was not opened")
+            raise Unfit(Problem.NOT_A_FILE, "names a device or a stream on Windows; the file was not opened")
         # On Windows the folder itself is written with backslashes.
         parent = path[: max(path.rfind("/"), path.rfind(os.sep)) + 1]
         try:
@@ -51,7 +51,7 @@ class Folder:
                     inside = os.path.realpath(path).startswith(self._inside)
                     info = os.stat(path) if inside else info  # noqa: PTH116  creating a Path costs more than the call
             if not inside:
-                raise Unfit(Problem.OUTSIDE_ROOT, "a link points outside the image folder; it was not followed")
+                raise Unfit(Problem.OUTSIDE_ROOT, "a link points outside the image folder; the link was not followed")
         except (FileNotFoundError, NotADirectoryError):
             raise Unfit(Problem.MISSING, NO_FILE) from None
         except ValueError:  # a lone surrogate or a NUL
@@ -72,7 +72,7 @@ class Folder:
             # Non-blocking, because a pipe may have replaced the file.
             handle = os.open(found.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
             try:
-                # Room for MAX_FILE_BYTES would be new memory for each file, which costs as much as reading a small one.
+                # A buffer of MAX_FILE_BYTES per file would take as long to allocate as a small file takes to read.
                 data = os.read(handle, found.bytes + 1)
                 return data if len(data) <= found.bytes else data + os.read(handle, MAX_FILE_BYTES + 1 - len(data))
             finally:
@@ -220,13 +220,13 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive | OssFo
                 f"images: {root} is a zip archive whose file list cannot be read ({_text(error)}); create it again"
             ) from error
     raise ConfigError(
-        f"images: {root} is neither a folder nor a zip archive; give the folder that the PicNames are in, or "
+        f"images: {root} is neither a folder nor a zip archive; give the folder that contains the images, or "
         "oss://BUCKET/FOLDER"
     )
 
 
 def exists(root: str | os.PathLike[str] | None) -> bool:
-    """Return whether there is something at `root`; an address in OSS counts, as only a request would show more."""
+    """Return whether there is something at `root`; an address in OSS always counts, as checking it takes a request."""
     return root is not None and (is_oss(root) or Path(root).exists())
 
 
@@ -239,14 +239,14 @@ def require_files(root: str | os.PathLike[str]) -> None:
     """Raise ConfigError if there are no files: one error instead of a missing image per row."""
     if next(open_source(root).names(), None) is None:
         raise ConfigError(
-            f"images: {root} contains no files; give the folder that the PicNames are in, or download the images there "
+            f"images: {root} contains no files; give the folder that contains the images, or download the images there "
             "(imgprep fetch --into)"
         )
 
 
 def legal_from(name: object, root: str | os.PathLike[str]) -> str:
     """Return a path below `root` relative to it, and any other name unchanged."""
-    # Most names; the tests below take several times as long.
+    # This covers most names; the tests below take several times as long.
     if type(name) is str and name[:1] not in ("/", "\\") and name[1:2] != ":" and name[:4] != "oss:":
         return name
     text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)

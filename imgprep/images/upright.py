@@ -18,7 +18,7 @@ from imgprep.core.errors import ImgprepError
 from imgprep.images.formats import orientation_in, sole_exif
 
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY", "LAB": "Lab"}
-#: Most pixels to decode; a decompression bomb claims more. Source: Pillow's own limit (twice MAX_IMAGE_PIXELS),
+#: Maximum pixels to decode; a decompression bomb claims more. Source: Pillow's own limit (twice MAX_IMAGE_PIXELS),
 #: about 180 megapixels, half a gigabyte as RGB.
 MAX_PIXELS = 178_956_970
 
@@ -116,7 +116,7 @@ def _if_jpeg(file: Path) -> bytes:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation still to be applied, 1 … 8."""
+    """Return the EXIF orientation still to be applied, 1 to 8."""
     if image.format == "TIFF":
         return 1
     return orientation_in(image.info.get("exif"))

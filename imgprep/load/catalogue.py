@@ -29,8 +29,8 @@ from imgprep.load.parquet_json_xml import read_json, read_parquet, read_xml
 from imgprep.load.presets import Preset, Shape, choose_preset
 from imgprep.load.quoting import AMBIGUOUS
 
-#: Errors that hide records, or mean that a record may belong to a different product than it seems to: with them, a
-#: product that is missing from the catalogue may still be in the shop.
+#: Errors that hide records, or mean that a record may belong to a different product than it seems to. After such an
+#: error, a product that is missing from the catalogue may still be in the shop.
 UNREAD = frozenset(
     {
         *(AMBIGUOUS, HEADER_MISSING, "no-records", "quote-left-open"),
@@ -83,18 +83,18 @@ def load_catalogue(
     columns : mapping or path, optional
         A column map, or a TOML file with one (in a project file, ``[shop.columns]``). It overrides the preset field
         by field. See `parse_columns` for its forms. For an export without a header, set its key ``header`` to false,
-        or to a list of column names. A catalogue saved after `apply_matches` (``imgprep match --out``) is read as
-        found, as map and preset have been applied already.
+        or to a list of column names. A catalogue saved after `apply_matches` (``imgprep match --out``) is read
+        unchanged, because map and preset have been applied already.
     sheet : str or int, optional
         The sheet of a workbook: its name, its number from 1, or ``all`` for all sheets of the same shape. By default,
-        the first with a table; a finding names the others.
+        the first with a table; a finding names the other sheets.
     where : str, optional
         A condition on the export's columns that selects the wanted rows, such as ``status = 'active' and stock > 0``;
-        see `imgprep.load.where`. The others stay, marked in the column ``left_out``: they are neither checked nor
+        see `imgprep.load.where`. Other rows stay, marked in the column ``left_out``: they are neither checked nor
         sent, and no image of their products is deleted by absence.
     one_product : bool
-        Of several products that share an image, keep the first wanted one, those that the shop's own columns hide
-        last; leave the others out in the same way.
+        Of several products that share an image, keep the first wanted one (products that the shop's own columns
+        hide come last), and leave the others out in the same way.
 
     Returns
     -------
@@ -210,7 +210,9 @@ def _read(path: Path, sheet: str | int | None) -> Export:
         with path.open("rb") as file:
             head = file.read(4096)
     except FileNotFoundError:
-        raise CatalogueError(f"{path}: no such file; correct the path (in imgprep.toml: relative to it)") from None
+        raise CatalogueError(
+            f"{path}: no such file; correct the path (paths in imgprep.toml are relative to that file)"
+        ) from None
     except OSError as error:
         if path.is_dir():
             raise CatalogueError(
@@ -305,8 +307,10 @@ def _note_slashes(found: pl.Series, images: pl.Series, rows: pa.Array, notes: Fi
     changed = (found != images).fill_null(value=False)
     if count := int(changed.sum()):
         place = int(changed.arg_max() or 0)
-        message = f"{counted(count, 'name')} began with a slash, which stands for the image folder; it was removed"
-        fix = "nothing to do if the image folder contains them"
+        message = (
+            f"{counted(count, 'name')} began with a slash, which stands for the image folder; the slash was removed"
+        )
+        fix = "nothing to do if the image folder contains these files"
         where = {"row": rows[place].as_py(), "field": "PicName", "value": found[place]}
         notes.append(export_finding("leading-slash-removed", message, fix, Severity.INFO, **where))
 
@@ -459,7 +463,7 @@ def without_image(rows: pl.DataFrame) -> pd.DataFrame:
         pl.col("ProductId").is_null() | pl.col("ProductId").is_first_distinct()
     )
     message = "the product has no image, so searches cannot find it"
-    fix = "photograph it, or name its file in the export"
+    fix = "photograph the product, or name its image in the export"
     shared = export_finding("product-without-image", message, fix, field="PicName", fixable=False)
     found = to_pandas(lone.select("row", "ProductId")).assign(**shared)
     return found.reindex(columns=list(FINDING_COLUMNS)).astype(FINDING_COLUMNS)

@@ -28,7 +28,7 @@ ColumnMap = Mapping[str, Any]
 
 _SOURCES = ("column", "columns", "value", "template")
 _OPTIONS = (*_SOURCES, "quoting", "scale", "rounding", "decimal", "map", "default", "split")
-#: Most columns listed in a message about an unknown one.
+#: Maximum number of columns listed in a message about an unknown one.
 _LISTED = 30
 
 
@@ -200,9 +200,9 @@ def _looked_up(spec: Spec, words: Mapping[str, str], column: pl.Series, rows: pl
                 findings.append(
                     export_finding(
                         "value-unmapped",
-                        f"{text!r} is not in the look-up of {spec.field}; {counted(count, 'row')}"
+                        f"{text!r} is not in the look-up for {spec.field}; {counted(count, 'row')}"
                         f"{' with it gets ' if count == 1 else ' with it get '}{value or 'no value'}",
-                        f'add "{text}" to the map of {spec.field} in the column map',
+                        f'add "{text}" to the map for {spec.field} in the column map',
                         Severity.WARNING if spec.default is None else Severity.INFO,
                         row=row,
                         field=spec.field,
@@ -223,7 +223,8 @@ def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> t
             "number-format",
             f"{source!r}: {reading.decimal!r} is the decimal separator ({reading.why}); the numbers are multiplied "
             f"by {scale} and rounded {spec.rounding.value}; rounding changed {counted(rounded, 'different value')}",
-            f'if that is wrong, set it in the column map: {spec.field} = {{ column = "{source}", decimal = "," }}',
+            f"if that is wrong, set the separator in the column map: {spec.field} = "
+            f'{{ column = "{source}", decimal = "," }}',
             Severity.INFO if reading.sure else Severity.WARNING,
             field=spec.field,
         )
@@ -270,7 +271,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
         raise ConfigError(f"{file}: is not valid TOML: {error}") from error
     shop = document.setdefault("shop", tomlkit.table())
     if not isinstance(shop, MutableMapping):
-        raise ConfigError(f"{file}: shop must be a table: write [shop] and its keys below it")
+        raise ConfigError(f"{file}: shop must be a table: put [shop] on a line, and its keys below")
     if isinstance(shop.get("columns"), MutableMapping):
         _rewrite(shop["columns"], plain)
     else:
@@ -281,7 +282,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
         shop["columns"] = table
     text = tomlkit.dumps(document)
     if tomllib.loads(text)["shop"]["columns"] != plain:  # never write a file with a different map
-        raise ConfigError(f"{file}: [shop.columns] cannot be written there; edit the file by hand")
+        raise ConfigError(f"{file}: [shop.columns] cannot be written to this file; edit the file by hand")
     with replacing(file) as draft:
         draft.write_bytes(text.encode("utf-8"))
     return file

@@ -39,13 +39,13 @@ from imgprep.load.export import (
 from imgprep.load.image_names import has_extension
 from imgprep.load.quoting import END, STANDARD, Quoting, find_quoting
 
-#: Most findings listed per kind; one more finding then gives the total.
+#: Maximum number of findings listed per kind; one more finding then gives the total.
 LISTED = 1_000
 #: Size of the blocks that Arrow parses; a file with a record larger than a block is read by `csv`.
 BLOCK_BYTES = 1 << 22
 #: Number of records held as Python strings at a time.
 CHUNK_RECORDS = 20_000
-#: Most records of a different width that Arrow may pass on; with more of them, the whole file is read by `csv`.
+#: Maximum number of records of a different width that Arrow may pass on; with more, `csv` reads the whole file.
 MOST_ODD = 10_000
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -55,7 +55,7 @@ _SEP_LINE = re.compile(r"\A\ufeff?sep=(.)\r?\n", re.IGNORECASE)
 def read_delimited(
     path: Path, *, encoding: str | None = None, delimiter: str | None = None, doubtful: bool = False
 ) -> Export:
-    """Read a CSV or TSV file as text; `doubtful`: its quotes may not be those of the standard."""
+    """Read a CSV or TSV file as text; `doubtful`: its quotes may not follow the standard."""
     with path.open("rb") as file:
         head = file.read(SAMPLE_BYTES)
     if not head.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
@@ -430,7 +430,7 @@ class Ragged:
             why = f": a cell contains {shift}"
         else:
             why = f", like most other records; its last cells are empty, but one may contain {shift}"
-            fix = "quote the cell in the export, or remove the record's trailing delimiters; it is not sent as it is"
+            fix = "quote the cell in the export, or remove the trailing delimiters; the record is not sent as it is"
         self._add(
             export_finding(
                 "record-too-many-cells",

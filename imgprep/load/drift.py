@@ -60,7 +60,7 @@ def compare_exports(
         none before; for a column, the change in its filled *share*), ``verdict``: ``same``, ``changed``, ``new``,
         ``vanished``, ``emptied`` (a column without values), ``thinned`` (a column or category that lost more than
         `collapse`), ``collapsed`` (rows, products or images that lost more, or products gone that exceed this share of
-        the last export's: new ones do not make up for them, as they may be the same products under other ids).
+        the last export's products: new ones do not offset them, as they may be the same products under other ids).
 
     Raises
     ------
@@ -151,7 +151,7 @@ def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) ->
         f"{last:,} {what}" if what == GONE else f"{what} {last:,} → {this:,} ({change:+.0%})"
         for what, last, this, change in zip(*(fallen[name] for name in ("what", "last", "this", "change")), strict=True)
     )
-    other = "" if confirm_rows is None else f" ({confirm_rows:,} was confirmed, which is a different number)"
+    other = "" if confirm_rows is None else f" ({confirm_rows:,} was confirmed, a different number)"
     raise ConfigError(
         f"the export collapsed compared with the last one: {losses}{other}. Check that it is complete; if the loss is "
         f"intended, or the last export was a different one, confirm its number of rows: {rows} (confirm_rows=, "

@@ -20,10 +20,10 @@ from imgprep.core.text import counted, did_you_mean
 from imgprep.load.export import TEXT, Export, Findings, distinct_names, export_finding, record_numbers, text_array
 from imgprep.load.suggestions import NAMES, plain_name
 
-#: Most cells in the rectangle that a sheet spans, gaps included. The reader allocates memory for each, and aborts the
-#: process if it cannot: a single stray cell at XFD1048576 needs half a terabyte.
+#: Maximum number of cells in the rectangle that a sheet spans, gaps included. The reader allocates memory for each, and
+#: aborts the process if it cannot: a single stray cell at XFD1048576 needs half a terabyte.
 MAX_CELLS = 80_000_000
-#: Most bytes that a workbook may unpack to: a million rows with twenty columns are about a gigabyte of XML.
+#: Maximum bytes that a workbook may unpack to: a million rows with twenty columns are about a gigabyte of XML.
 MAX_UNPACKED = 4 << 30
 #: Column with the sheet of each row if several sheets are read.
 SHEET = "sheet"
@@ -38,7 +38,7 @@ XLS_MAGIC = b"\xd0\xcf\x11\xe0"
 
 _ERROR_CELL = re.compile(rb'<c r="([A-Z]+)(\d+)"[^>]*\bt="e"[^>]*>(?:<f[^>]*/>|<f.*?</f>)?<v>([^<]*)</v>', re.DOTALL)
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, OSError, EOFError)
-_STRAY_CELLS = "delete the stray cells far from the table (Ctrl+End jumps to them), or export it as CSV"
+_STRAY_CELLS = "delete the stray cells far from the table (Ctrl+End jumps to them), or export the table as CSV"
 
 
 #: The value of `sheet` that reads every sheet with the same columns as the first table.
@@ -120,7 +120,7 @@ def _named_sheet(path: Path, sheet: str | int, names: list[str]) -> str:
     if text.isdecimal() and 0 < int(text) <= len(names):
         return names[int(text) - 1]
     there = ", ".join(f"{number} {name!r}" for number, name in enumerate(names, 1))
-    raise CatalogueError(f"{path.name}: has no sheet {sheet!r}{did_you_mean(text, names)}; it has {there}")
+    raise CatalogueError(f"{path.name}: has no sheet {sheet!r}{did_you_mean(text, names)}; it has the sheets {there}")
 
 
 def _unread_sheets(unread: Mapping[str, _Lines], alike: Sequence[str], hidden: Container[str]) -> Findings:
@@ -287,12 +287,13 @@ def _conversions(name: str, values: list[Any]) -> Findings:
     found = []
     if long:
         message = (
-            f"{counted(len(long), 'number')} with over {DIGITS} digits: Excel keeps only {DIGITS}; the rest are lost"
+            f"{counted(len(long), 'number')} with over {DIGITS} digits: Excel keeps {DIGITS} and loses the other digits"
         )
         found.append(("excel-long-number", message, fix, Severity.WARNING, long[0]))
     # A column of numbers is fine; numbers in a text column are ids that Excel converted.
     if numbers and texts:
-        message = f"{len(numbers):,} of {len(numbers) + texts:,} cells are numbers in a text column; zeros may be lost"
+        share = f"{len(numbers):,} of {len(numbers) + texts:,} cells"
+        message = f"{share} are numbers in a text column; leading zeros may be lost"
         found.append(("excel-number", message, fix, Severity.WARNING, numbers[0]))
     if dates:
         message = f"{counted(len(dates), 'cell')} with a date; Excel converts codes such as 3-1 or MAR1 to dates"

@@ -46,7 +46,7 @@ def export_finding(
 
 
 def record_numbers(count: int) -> pa.Array:
-    """Return 1 … `count`."""
+    """Return the numbers 1 to `count`."""
     return pa.array(np.arange(1, count + 1, dtype=np.int64))
 
 
@@ -87,7 +87,7 @@ def distinct_names(names: Iterable[str | None]) -> tuple[list[str], Findings]:
 
 
 def without_blank(export: Export) -> Export:
-    """Return the export without records that are empty in every column; the others keep their numbers."""
+    """Return the export without records that are empty in every column; the other records keep their numbers."""
     blank: Any = None
     for column in export.table.columns:
         if not column.null_count:

@@ -53,7 +53,7 @@ def _first_as_record(export: Export, names: Sequence[str]) -> Export:
     width = export.table.num_columns
     if names and len(names) != width:
         raise CatalogueError(
-            f"columns: {HEADER} names {counted(len(names), 'column')}, and the export has {width}; name each"
+            f"columns: {HEADER} names {counted(len(names), 'column')}, and the export has {width}; name every column"
         )
     chosen, renamed = distinct_names(names or [f"column {place}" for place in range(1, width + 1)])
     first = [text_array([text]) for text in export.header]

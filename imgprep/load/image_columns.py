@@ -13,7 +13,7 @@ from imgprep.load.export import Findings, export_finding
 from imgprep.load.image_names import IMAGE_URL, has_extension, is_url, split_images
 from imgprep.load.suggestions import NAMES, SAMPLE_ROWS, plain_name
 
-#: Rule id of the finding that names them.
+#: Rule id of the finding that names the image columns.
 IMAGE_COLUMNS = "image-columns"
 #: Least share of images among a column's values; a column named after images needs fewer, as it often has notes.
 _MOST, _SOME = 0.5, 0.2
@@ -42,7 +42,7 @@ class ImageColumns:
     taken : tuple of str
         Columns with the product's images, the main one first.
     others : mapping
-        Column that looks like images but is not taken → why.
+        Column that looks like images but is not taken → the reason.
     without_extension : bool
         Whether the column taken has names without an extension.
     """
@@ -72,7 +72,7 @@ def find_image_columns(table: pa.Table) -> ImageColumns:
 
 
 def no_images_in(table: pa.Table, column: str) -> str | None:
-    """Return one of a column's values if too few of them look like images; None if they do, or there are none."""
+    """Return one of a column's values if too few look like images; None if enough do, or the column is empty."""
     texts = _first_values(table[column])
     named = plain_name(column) in NAMES["PicName"] and _are_stems(texts)
     return texts[0] if texts and not named and not _are_images(column, texts) else None

@@ -64,7 +64,7 @@ def where_findings(count: int, of: int, where: str) -> Findings:
 def mark_shared(
     frame: pd.DataFrame, rows: pl.DataFrame, table: pa.Table, listed: str, *, one_product: bool
 ) -> Findings:
-    """Mark those of `rows` whose image another product has, or suggest it; prefer products that fit `listed`."""
+    """Mark those of `rows` whose image another product has, or suggest doing so; prefer products that fit `listed`."""
     if not {"PicName", "ProductId"} <= set(rows.columns):
         return []
     pairs = rows.select("_i", "PicName", "ProductId").drop_nulls()
@@ -78,12 +78,12 @@ def mark_shared(
     if not again.height or not (one_product or images >= _MANY * known):
         return []
     message = f"{counted(images, 'image')} of {known:,} shared by {counted(shared['ProductId'].n_unique(), 'product')}"
-    fix = "keep one product of each (one_product = true under [shop], --one-product), or change nothing: all are sent"
+    fix = "keep one product per image (one_product = true under [shop], --one-product), or change nothing to send all"
     if one_product:
         reasons = left_out(frame).astype(object)
         reasons.iloc[again["_i"].to_numpy()] = SHARED_IMAGE
         frame[LEFT_OUT] = reasons.astype("str")
         kept = "the first that the shop shows" if listed else "the first"
         message += f"; {kept} of each is kept, {counted(again.height, 'row')} left out"
-        fix = "nothing to do; images of the others stay in the gallery"
+        fix = "nothing to do; images of the other products stay in the gallery"
     return [export_finding(SHARED_IMAGE, message, fix, Severity.INFO, field="PicName")]

@@ -28,7 +28,7 @@ from imgprep.show.template import template
 
 #: Number of records behind the preview, and number of rows shown in it.
 SAMPLE, SHOWN = 200, 5
-#: Most categories that can be mapped by hand.
+#: Maximum number of categories that can be mapped by hand.
 MOST_CATEGORIES = 60
 #: Categories named in the summary.
 _NAMED = 8

@@ -131,8 +131,8 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
         raise CatalogueError("apply_matches: the catalogue has no ProductId")
     matched = matches[matches["state"].isin([MATCHED, CHOSEN])].dropna(subset=["ProductId"])
     if strangers := set(matched["ProductId"]) - set(catalogue["ProductId"].dropna()):
-        lacks = f"{counted(len(strangers), 'product')} of the map, such as {', '.join(sorted(strangers)[:5])}"
-        raise CatalogueError(f"apply_matches: the catalogue lacks {lacks}; match its files again")
+        lacks = f"{counted(len(strangers), 'product')} in the map, such as {', '.join(sorted(strangers)[:5])}"
+        raise CatalogueError(f"apply_matches: the catalogue lacks {lacks}; match the files again")
     frame = catalogue.reset_index(drop=True)
     if "PicName" not in frame:
         place = list(frame.columns).index("ProductId") + 1

@@ -29,7 +29,7 @@ class Rounding(StrEnum):
 
     @property
     def mode(self) -> str:
-        """The name of the mode in `decimal`."""
+        """The name of this mode in the module `decimal`."""
         return f"ROUND_{self.name}"
 
 
@@ -96,7 +96,7 @@ def read_number(text: str, sign: str) -> Decimal | None:
 def scaled_column(
     texts: pl.Series, scale: Decimal, rounding: Rounding, sign: str | None
 ) -> tuple[pl.Series, Reading, list[str], int]:
-    """Return the integers as strings, how they were read, the values that are not numbers, and the number rounded."""
+    """Return the integers as strings, how they were read, the values that are not numbers, and how many it rounded."""
     name = texts.name
     distinct = texts.drop_nulls().unique(maintain_order=True).to_list()
     reading = Reading(sign, "the column map sets it", True) if sign else decimal_sign(distinct)

@@ -30,12 +30,12 @@ from imgprep.load.parquet_json_xml import read_parquet_pieces
 
 #: Size of a piece of a text file, in bytes, and of a Parquet file, in records.
 PIECE_BYTES, PIECE_ROWS = 1 << 26, 500_000
-#: Number of line ends tried before a piece ends between records of another width than the header's.
+#: Number of line ends tried before a piece ends between records of a width other than the header's.
 _TRIES = 1_000
-#: A record may be this many pieces long; beyond, a quote was probably never closed.
+#: A record may be this many pieces long; in a longer one, a quote was probably never closed.
 _LONGEST = 8
 _SAVE = "load it whole, save the catalogue (catalogue.to_parquet), and pass that file"
-#: Ending of the name of a column that keeps what the export says.
+#: Suffix of the name of a column that keeps the export's own values.
 _SOURCE = " (source)"
 #: Characters that are ignored when ids are compared: two spellings of an id are in one part.
 _IGNORED = r"[\s\x00-\x1f\x7f]"
@@ -70,7 +70,7 @@ def part_of(ids: pl.Series, parts: int) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Divided:
-    """What is known of an export after its rows were written into parts."""
+    """What is known about an export after its rows were written into parts."""
 
     rows: int
     wanted: int  #: rows that are not left out
@@ -121,7 +121,7 @@ def divide(
     while True:
         try:
             return _divide(path, files, preset, entries, where, more=more)
-        except _MoreColumns as found:  # from its first piece on, the parts then have the columns that a later one has
+        except _MoreColumns as found:  # start again, so that the parts have these columns from the first piece on
             more += found.columns
 
 
@@ -240,7 +240,7 @@ def read_pieces(path: Path) -> Iterator[Export]:
             with piece.open("wb") as file:
                 file.writelines(text)
             if any(b'"' in part or b"'" in part or b"\\" in part for part in text) and count_line_ends(piece).doubtful:
-                raise NotDivisible(f"{path.name}: its quotes are not those of the standard (RFC 4180); {_SAVE}")
+                raise NotDivisible(f"{path.name}: its quotes do not follow the standard (RFC 4180); {_SAVE}")
             export = read_delimited(piece)
             yield replace(
                 export,
@@ -251,7 +251,7 @@ def read_pieces(path: Path) -> Iterator[Export]:
 
 
 def _moved(found: dict[str, Any], by: int) -> dict[str, Any]:
-    """Return a finding of a piece with the record numbers of the whole."""
+    """Return a finding on a piece with the record numbers of the whole export."""
     rows = {"rows": [row + by for row in found["rows"]]} if "rows" in found else {}
     return {**found, **rows, **({"row": found["row"] + by} if found.get("row") is not None else {})}
 
@@ -304,7 +304,7 @@ def _text_pieces(path: Path, head: bytes) -> Iterator[list[bytes]]:
 
 
 def _record_end(data: bytes, delimiter: str, width: int) -> int:
-    """Return the last place where a record ends, between two of the header's width if possible; 0 if there is none."""
+    """Return the last end of a record, between two records of the header's width if possible; 0 if there is none."""
     place = data.rfind(b"\n", 0, len(data) - 1)
     quotes, best = data.count(b'"', 0, place + 1), 0
     for _ in range(_TRIES):

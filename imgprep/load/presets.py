@@ -92,7 +92,9 @@ class Preset:
         hidden = int((~Where(where, table.column_names).mask(as_polars(table))).sum())
         if not hidden:
             return []
-        message = f"{counted(hidden, 'record')} of {table.num_rows:,} hidden in the shop: variants, drafts, disabled"
+        message = (
+            f"{counted(hidden, 'record')} of {table.num_rows:,} hidden in the shop: variants, drafts, disabled products"
+        )
         fix = f'leave them out if searches should not find them: where = "{where}" under [shop], or --where'
         return [export_finding("record-not-listed", message, fix, Severity.INFO)]
 
@@ -239,7 +241,7 @@ class WooCommerce(Preset):
         return filled.to_arrow().cast(export.table.schema), []
 
     def choose_key(self, table: pa.Table, rows: pa.Array) -> Key:
-        """Return the column with a distinct value in every record; names in particular repeat."""
+        """Return the column with a distinct value in every record; names in particular often repeat."""
         record, names = "(record)", table.column_names
         numbers = ("record " + pl.Series(rows).cast(pl.String)).to_arrow().cast(TEXT)
         numbered = table.append_column(record, numbers)

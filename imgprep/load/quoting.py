@@ -16,7 +16,7 @@ from imgprep.load.export import Findings, export_finding
 
 #: Rule id for a file that can be read in several ways.
 AMBIGUOUS = "quoting-ambiguous"
-#: Most characters in a cell, high enough that none is refused; Python's default is 128 KiB.
+#: Maximum number of characters in a cell, high enough that none is refused; Python's default is 128 KiB.
 CELL_CHARS = 1 << 30
 #: Appended after the last line, to detect whether a quote is still open.
 END = "\x02imgprep-end-of-file\x03"
@@ -62,7 +62,7 @@ class Reading:
     records: Counter[int]  #: hash of a record → number of occurrences
     faults: int  #: number of records with another width than the header, open quotes, and text after a closing quote
     in_quotes: int  #: number of cells that still have quotes around them
-    quoted_column: bool  #: whether all filled cells in some column do
+    quoted_column: bool  #: whether all filled cells in some column have quotes around them
 
     def differs_from(self, other: Reading) -> int:
         """Return the number of records that differ in the other reading."""

@@ -65,8 +65,8 @@ def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``field``, ``column``, ``score`` (0…1), ``why``, ``example``: the best columns for each field, best first. The
-        first for each field form a column map; see `as_map`.
+        ``field``, ``column``, ``score`` (0 to 1), ``why``, ``example``: the best columns for each field, best first.
+        The first for each field form a column map; see `as_map`.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def _score(field: str, name: str, values: list[str], rows: int) -> tuple[float, 
 
 
 def _by_value(field: str, values: list[str], rows: int) -> tuple[float | None, str]:
-    """Return how well the values suit the field (0…1, or None if unknown), and what they look like."""
+    """Return how well the values suit the field (0 to 1, or None if unknown), and what they look like."""
     if not values:
         return 0.0, ""
 
@@ -217,13 +217,13 @@ def suggest_categories(
     """Suggest a CategoryId for each of the shop's categories.
 
     If cells hold several paths, as in exports from Magento, ``value`` is the leaf of the longest path, which a
-    column map finds too.
+    column map also looks up.
 
     Returns
     -------
     DataFrame
         ``value`` (the shop's category), ``rows``, ``CategoryId`` and ``category`` (as decided in `mapped`),
-        ``suggested``, ``name``, ``score`` (0…1), ``why``. ``.attrs["note"]`` states the condition in the notes below.
+        ``suggested``, ``name``, ``score`` (0 to 1), ``why``. ``.attrs["note"]`` states the condition in the notes.
 
     Notes
     -----
@@ -314,7 +314,7 @@ def _of_part(part: str) -> tuple[int | None, float, str | None]:
         if name in _BY_NAME:
             return _BY_NAME[name], 1.0, "the category's own name"
         if name in _BY_WORD:
-            return _BY_WORD[name], 0.95, f"{part.strip()!r} is a word for it"
+            return _BY_WORD[name], 0.95, f"{part.strip()!r} is a word for this category"
     words = re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", part.casefold())
     for place, word in enumerate(reversed(words)):
         found = next((_BY_WORD[form] for form in _forms(word) if form in _BY_WORD), None)

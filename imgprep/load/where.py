@@ -168,7 +168,7 @@ class Where:
     def _value(self) -> str | float:
         token = self._token
         if token.kind == "word" and not token.is_word(*_KEYWORDS):
-            raise self._error(token.at, f"{token.text!r}: write strings in quotes: '{token.text}'")
+            raise self._error(token.at, f"{token.text!r}: put strings in quotes: '{token.text}'")
         if token.kind not in ("text", "number"):
             raise self._unexpected("a string in quotes or a number")
         self._next += 1

@@ -22,7 +22,7 @@ class CardGrid(anywidget.AnyWidget):
 
     _esm = _HERE / "cards.mjs"
     _css = _HERE / "cards.css"
-    cards = traitlets.List(traitlets.Dict()).tag(sync=True)  #: from `card`; one page, never all
+    cards = traitlets.List(traitlets.Dict()).tag(sync=True)  #: from `card`; one page of cards, never all
     opened = traitlets.Int(-1).tag(sync=True)  #: id of the last card clicked; -1 for none
     ticked = traitlets.List(traitlets.Int()).tag(sync=True)  #: ids of the ticked cards on this page
     ticks = traitlets.Bool(True).tag(sync=True)

@@ -22,9 +22,9 @@ from imgprep.look.probe import readable
 #: Bits, of 64, by which the hashes of two copies of one image may differ. Measured: 4 finds recompressed and resized
 #: copies (all) and brightened ones (9 of 10).
 RADIUS = 4
-#: Largest difference in mean colour, per channel (0 … 255): a red and a blue shirt have nearly the same hash.
+#: Largest difference in mean colour, per channel (0 to 255): a red and a blue shirt have nearly the same hash.
 COLOUR = 18
-#: An image with less entropy than this, in bits, is nearly blank, and its hash means nothing.
+#: An image with less entropy than this, in bits, is nearly blank, and its hash is meaningless.
 PLAIN = 1.0
 #: Images to decode in full per message to a worker.
 _CHUNK = 4
@@ -55,14 +55,14 @@ def find_duplicates(
     Parameters
     ----------
     facts : pandas.DataFrame
-        From `inspect_images`; finding more than equal bytes takes tier ``decode``.
+        From `inspect_images`; finding more than equal bytes needs tier ``decode``.
     catalogue : pandas.DataFrame, optional
         Names the products of each image; groups that span products then come first.
     root : path, optional
         Folder or zip archive of the images; similar images of equal size are then decoded in full and compared,
         which proves ``pixels``. Without `root` they are ``near``.
     radius : int
-        Bits by which two hashes may differ, 0 … 7.
+        Bits by which two hashes may differ, 0 to 7.
     colour : int
         Levels, out of 255, by which mean colours may differ: colour variants of a garment are not duplicates.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional

@@ -97,7 +97,7 @@ class FactCache:
         keys = ("PicName", "bytes", "etag" if "etag" in places[0] else "mtime_ns")
         if keys[2] not in rows.collect_schema():  # written before images could be in OSS
             return pl.DataFrame(schema=SCHEMA)
-        # Only the columns that are joined: a record of all of them takes longer to turn into a row than to stat a file.
+        # Only the columns that are joined: making a row of all columns takes longer than a stat of the file.
         wanted = pl.LazyFrame(
             [pl.Series(key, [place[key] for place in places], SCHEMA.get(key, pl.String)) for key in keys]
         )

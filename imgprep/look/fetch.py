@@ -110,7 +110,7 @@ def fetch_images(
     Notes
     -----
     Only http and https are used, through the environment's proxies; redirects obey the same rules and, even with
-    `private`, never lead from a public host into a private network. `imgprep.load.image_urls.pic_name_for_url` names
+    `private`, never lead from a public host into a private network. `imgprep.load.image_names.pic_name_for_url` names
     a file after its URL. A catalogue from `load_catalogue` already has these names; `use_files` puts them into any
     other. The folder also stores the map, so a file whose URL has since changed (a new version) is fetched again.
 
@@ -178,7 +178,7 @@ def _fetched(fetcher: Fetcher, wanted: dict[str, str], progress: bool) -> Iterat
 #: Problem → remedy.
 REMEDY = {
     "bad_url": "give an http or https URL",
-    "bad_name": "write a PicName that stays inside the image folder",
+    "bad_name": "use a PicName that stays inside the image folder",
     "occupied": "move away the file that has this name, then fetch again",
     "private_host": "if you trust the export: private=True, --private, or private_hosts = true under [shop]",
     "not_found": "correct the URL, or leave the row out",

@@ -32,7 +32,7 @@ from imgprep.show.template import template
 PER_PAGE, KEPT = 12, 400
 #: Longest side of the opened image, in pixels.
 LARGE = 620
-#: Fixes that a preview shows.
+#: Maximum number of fixes that a preview shows.
 FIXES = 20
 _GROUPS = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.INFO: "information"}
 _DETAILS = ("rule", "severity", "message", "fix", "field", "value", "ProductId", "PicName", "row")
@@ -43,7 +43,7 @@ class RuleList(anywidget.AnyWidget):
 
     _esm = Path(__file__).parent / "rule_list.mjs"
     _css = Path(__file__).parent / "cards.css"
-    every = traitlets.Unicode("all rules").tag(sync=True)  #: the text for all of them
+    every = traitlets.Unicode("all rules").tag(sync=True)  #: the label that stands for all rules
     groups = traitlets.List(traitlets.Dict()).tag(sync=True)
     value = traitlets.Unicode("").tag(sync=True)  #: the chosen rule; "" for all
 
@@ -332,7 +332,7 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         row = "" if pd.isna(record["row"]) else " · " + self._t("row {row}", row=record["row"])
         head = f"{shown(record['ProductId'], WHOLE) or self._t('(no product)')}{row}"
         rule, note = str(record["rule"]), record["message"]
-        if not self._rules.value:  # which names the rule of every card otherwise
+        if not self._rules.value:  # otherwise the list of rules names the rule of every card
             what = title(rule, self._t)
             note = what if self._t.table and what != rule else f"{rule}{self._t(': ')}{note}"
         severity = str(record["severity"])

@@ -258,7 +258,7 @@ class _Run:
         chunk = max(1, min(CHUNK, len(tasks) // (4 * workers))) if self._executor is None else CHUNK
         work, ready, here, place = "probe_one", readable, iter(tasks), 1
         if self._folder is not None:
-            # Objects are read on threads, and looked at in processes: what decodes them needs no credentials.
+            # Objects are read on threads and inspected in processes: decoding them needs no credentials.
             work, ready = "probe_fetched", fetch_listed
             if self._executor is None:
                 here, place = self._fetched(self._folder, tasks), 0

@@ -35,7 +35,7 @@ PATTERNS: tuple[str, ...] = (
     "{ProductId} ({n})",
     "{ProductId}/{any}",
 )
-#: Accept a match with at least this confidence and this far ahead of the next; a person decides the rest.
+#: Accept a match with at least this confidence and this far ahead of the next; a person decides on other files.
 AT_LEAST, AHEAD = 0.8, 0.1
 #: States set by a person; matching again keeps them.
 DECIDED = (CHOSEN, SET_ASIDE)
@@ -76,7 +76,7 @@ def match_files(
     known : pandas.DataFrame, optional
         An earlier map; decisions that a person made in it are kept.
     at_least : float
-        Lowest confidence, 0 … 1, of a match that needs no review.
+        Lowest confidence, 0 to 1, of a match that needs no review.
     within : str, optional
         A subfolder of `folder`, such as ``new``; only its files are matched. ``file`` remains a path below `folder`,
         so that the map fits the folder that batches are built from.
@@ -87,12 +87,12 @@ def match_files(
     -------
     pandas.DataFrame
         The map, one row per file: ``file``, ``ProductId`` (NA if unknown), ``state`` (matched, ambiguous, unmatched;
-        chosen or set aside by a person; ignored: not an image), ``confidence`` (0 … 1), ``how``, ``number`` (of the
+        chosen or set aside by a person; ignored: not an image), ``confidence`` (0 to 1), ``how``, ``number`` (of the
         image among those of its product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
-        ``PicName`` in the catalogue belongs to that product under any name. An id among other words in a name, or
-        one that is one character off, is suggested but not accepted. ``.attrs["tried"]`` has each ``column`` and
-        ``pattern`` tried, and how many ``files`` it matched. If the default patterns match fewer than half of
-        the images, other id columns are tried, and the one that matches most is used as well.
+        ``PicName`` in the catalogue belongs to that product, whether or not a pattern matches. An id among
+        other words in a name, or one that is one character off, is suggested but not accepted. ``.attrs["tried"]`` has
+        each ``column`` and ``pattern`` tried, and how many ``files`` it matched. If the default patterns match fewer
+        than half of the images, other id columns are tried, and the one that matches most is used as well.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def match_files(
     return frames.attach(matches_frame(records), tried=pd.DataFrame(tried, columns=["column", "pattern", "files"]))
 
 
-#: Most columns besides ProductId to try as ids, and the share of their values that must be distinct.
+#: Maximum number of columns besides ProductId to try as ids, and the share of their values that must be distinct.
 _OTHER_IDS, _DISTINCT = 12, 0.5
 
 
@@ -259,7 +259,11 @@ def _together(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 def _verdict(found: list[Candidate], at_least: float) -> dict[str, Any]:
     if not found:
-        return {"state": UNMATCHED, "confidence": 0.0, "how": "no pattern matches, and no earlier image looks like it"}
+        return {
+            "state": UNMATCHED,
+            "confidence": 0.0,
+            "how": "no pattern matches, and no earlier image looks like this file",
+        }
     best = found[0]
     ahead = best.confidence - (found[1].confidence if len(found) > 1 else 0.0)
     sure = best.confidence >= at_least and ahead >= AHEAD - 1e-9
@@ -284,7 +288,7 @@ def _detail(file: str) -> Any:
 EXACT, FOLDED, AMONG, NEAR = 1.0, 0.9, 0.7, 0.6
 #: Shorter ids resemble too many others and occur in too many names by chance.
 _NEAR_CHARS = 5
-#: Most words of a name to search for an id, and most words in an id.
+#: Maximum number of words of a name to search for an id, and of words in an id.
 _WORDS, _ID_WORDS = 24, 6
 _WORD = re.compile(r"[^\W_]+")
 _PLACE = re.compile(r"\{([^{}]*)\}")
@@ -294,7 +298,7 @@ _BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A product that a file may show, with the confidence (0 … 1), the reason, and the image number or None."""
+    """A product that a file may show, with the confidence (0 to 1), the reason, and the image number or None."""
 
     product: str
     confidence: float

@@ -11,7 +11,7 @@ import pandas as pd
 
 from imgprep.core.errors import CatalogueError
 from imgprep.core.language import display_language, texts
-from imgprep.core.text import shown
+from imgprep.core.text import counted, shown
 from imgprep.images.found import Source
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
@@ -58,7 +58,7 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
     ...     panel = MatchPanel(match_files(folder, catalogue), folder, catalogue)
     ...     panel.choose("IMG_1.jpg", "B")
     >>> panel
-    MatchPanel(1 files, 0 to decide)
+    MatchPanel(1 file, 0 to decide)
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class MatchPanel(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # ships
         self._refresh()
 
     def __repr__(self) -> str:
-        return f"MatchPanel({len(self.matches):,} files, {len(undecided(self.matches)):,} to decide)"
+        return f"MatchPanel({counted(len(self.matches), 'file')}, {len(undecided(self.matches)):,} to decide)"
 
     def choose(self, file: str, product_id: str | None) -> None:
         """Record which product a file shows, or None if it shows none.

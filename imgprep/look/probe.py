@@ -98,9 +98,7 @@ def _with_problem(look: Callable[[], None], record: Record) -> Record:
 
 
 def readable(tasks: list[Any]) -> list[Any]:
-    """Return tasks with the objects that they name in OSS, in place of the root that comes first; files stay where
-    they are. Raise ConfigError if this machine cannot open the root.
-    """
+    """Return tasks with an object in OSS in place of its root; raise ConfigError if the root cannot be opened."""
     root = tasks[0][0]
     source = _source(root, os.getpid())
     if not is_oss(root):
@@ -111,7 +109,7 @@ def readable(tasks: list[Any]) -> list[Any]:
 
 
 def fetch_listed(tasks: list[Any]) -> list[Any]:
-    """Return tasks for `probe_fetched`; each of `tasks` names what a listing knows of its object, if there is one."""
+    """Return tasks for `probe_fetched`; each of `tasks` has its object's entry in a listing, if any."""
     folder: OssFolder = _source(tasks[0][0], os.getpid())  # type: ignore[assignment]  # of OSS, see `inspect_images`
     known = {task[1]: task[4] for task in tasks if task[4] is not None}
     ahead = folder.knowing(known).fetch_ahead((task[1] for task in tasks), whole=tasks[0][2] != Tier.HEADER)

@@ -34,7 +34,7 @@ def tally_attributes(catalogue: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row each for IntAttr and StrAttr, and for the other attributes in the catalogue: ``field``, ``rows``,
-        ``filled``, ``share`` (0…1), ``distinct`` (different values), ``minimum`` and ``maximum`` (numbers; for strings,
+        ``filled``, ``share`` (0 to 1), ``distinct`` (distinct values), ``minimum`` and ``maximum`` (for strings, the
         shortest and longest length in characters), ``unusable`` (not an integer, over 32 bits, over 128 characters),
         ``alike`` (values that differ from another only in case or spaces), ``common`` (the most common values with
         their row counts), ``advice``.
@@ -101,11 +101,11 @@ def _advice(found: dict[str, object], rows: int, *, number: bool) -> str:
         what = "not a 32-bit integer" if number else f"longer than {STR_ATTR_MAX} characters"
         advice.append(f"{counted(unusable, 'value')} {what}")
     if filled < 0.9 * rows:
-        advice.append(f"{counted(rows - filled, 'image')} without a value, never found by filters on it")
+        advice.append(f"{counted(rows - filled, 'image')} without a value, which filters on it never find")
     if distinct == 1 and rows > 1:
         advice.append("the same value everywhere: useless as a filter")
     if not number and distinct == filled and filled > _SHOWN:
-        advice.append("every value is different: it does not group images")
+        advice.append("every value is different, so the attribute does not group images")
     if alike:
         advice.append(f"{alike:,} values differ from others only in case or spaces; filters distinguish them")
     return "; ".join(advice) or "suitable as a filter"
@@ -151,7 +151,7 @@ def tally_images(
         ``sizes`` (``pixels`` of the longer side), ``bytes``, ``formats`` (by content; a file that cannot be read is
         ``(not read)``), ``shapes`` (width to height, upright), each with ``images`` and ``outside`` (how many of them
         the service would refuse; for shapes, how many are narrower than recommended). ``per_product``: ``images``
-        (distinct, 0 … 9, 10+), ``products``, ``outside`` (those without images, which cannot be found); DELETE rows are
+        (distinct, 0 to 9, 10+), ``products``, ``outside`` (no image, so they cannot be found); DELETE rows are
         ignored. An image of unknown size is left out of ``sizes`` and ``shapes``, a missing file out of ``formats``.
 
     Examples

@@ -83,15 +83,15 @@ def _unreadable(text: str, line: int, error: ValueError, cut_off: bool) -> dict[
         return record("meta-not-json", "contains a number with too many digits", line=line, value=text)
     why = f"{error.msg} at character {error.pos + 1}"
     if stripped in ("[", "]", "{", "}", "},"):
-        why += "; a file with one object per line has no brackets around them and no indented lines"
+        why += "; put each object on one line, without brackets around the lines and without indentation"
     return record("meta-not-json", f"is not JSON: {why}", line=line, value=text)
 
 
 def _rest(text: str, line: int, found: object, rest: str) -> dict[str, Any]:
     if isinstance(found, _Repeats) and rest.lstrip(", \t").startswith("{"):
-        return record("meta-two-objects", "contains more than one object; write one per line", line=line, value=text)
+        return record("meta-two-objects", "contains more than one object; put one on each line", line=line, value=text)
     if isinstance(found, _Repeats) and rest == ",":
-        return record("meta-not-json", "ends with a comma, as in a list; write the object alone", line=line, value=text)
+        return record("meta-not-json", "ends with a comma, as in a list; remove the comma", line=line, value=text)
     return record("meta-not-json", f"has {quoted(rest)} after the object", line=line, value=text)
 
 
@@ -277,7 +277,7 @@ def _read(block: bytes, frame: pl.DataFrame | None, state: _Reading) -> None:
 
 
 def _has_each_once(found: pl.DataFrame, texts: pl.Series) -> pl.Series:
-    """Return whether a line has each of its `found` fields, which are all that it has, only once."""
+    """Return whether a line has each of its fields, all of which were `found`, only once."""
     strings = [name for name, kind in SCHEMA.items() if kind == pl.String]
     given, quoted = (
         found.select(pl.sum_horizontal(pl.col(names).is_not_null().cast(pl.UInt32))).to_series()
@@ -298,7 +298,7 @@ def _as_written(block: bytes, seen: set[str]) -> pl.DataFrame | None:
             # Fields that no block has had so far take time too, so they are looked for only if something is missing.
             names = [name for name in FIELD_NAMES if name in seen]
             frame = pl.read_ndjson(block, schema={name: SCHEMA[name] for name in names})
-            # The reader accepts no character in a string that must be escaped, so without backslashes there is none.
+            # The reader accepts no character in a string that must be escaped, so without backslashes none was escaped.
             made = pa.py_buffer(written(frame, style, escapes=b"\\" in block))
             if made.equals(pa.py_buffer(block)):
                 return frame

@@ -70,11 +70,11 @@ META_RULES: tuple[MetaRule, ...] = (
         *_DOC,
         "guide",
         "a value does not have the field's type",
-        "write the field's own JSON type; leave an absent field out",
+        "use the field's JSON type; leave out an absent field",
     ),
     MetaRule("meta-not-a-number", *_DOC, "json", "NaN or Infinity, which JSON does not allow", "leave the field out"),
     MetaRule(
-        "meta-operation", *_DOC, "guide", "OperationType is neither ADD nor DELETE", "write ADD or DELETE in capitals"
+        "meta-operation", *_DOC, "guide", "OperationType is neither ADD nor DELETE", "use ADD or DELETE, in capitals"
     ),
     MetaRule("meta-missing-field", *_DOC, "guide", "a required field is missing", "add it, or remove the line"),
     MetaRule(
@@ -107,14 +107,14 @@ META_RULES: tuple[MetaRule, ...] = (
         *_DOC,
         "guide",
         "PicName contains several names; a line describes one image",
-        "one line per image",
+        "use one line per image",
     ),
     MetaRule(
         "meta-region",
         *_DOC,
         "guide",
         "Region is not a valid region",
-        'write x1,x2,y1,y2 as four integers, such as "20,40,60,80"',
+        'use four integers x1,x2,y1,y2, such as "20,40,60,80"',
     ),
 )
 
@@ -248,7 +248,7 @@ def _long(name: str, limit: int) -> _Text:
 
 
 def _outside(low: int, high: int | None) -> _Text:
-    bounds = f"{low} or more" if high is None else f"{low} … {high}"
+    bounds = f"{low} or more" if high is None else f"{low} to {high}"
     return lambda values: f"must be {bounds}"
 
 

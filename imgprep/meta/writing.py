@@ -49,7 +49,7 @@ def written(lines: pl.DataFrame, style: Style = _OWN, *, escapes: bool = True) -
     special = _special(lines) if escapes else ()
     nulls = {field.name: lines[field.name].null_count() for field in style.order if field.name in lines.columns}
     fields = [field for field in style.order if nulls.get(field.name, lines.height) < lines.height]
-    # The fields before one that each line has bring their comma after them, the others before them.
+    # Fields before one that every line has are followed by their comma; the others are preceded by it.
     pivot = next((at for at, field in enumerate(fields) if not nulls[field.name]), 0)
     template, parts = "{}", [pl.lit("{")]
     for at, field in enumerate(fields):

@@ -187,7 +187,7 @@ def test_a_repeated_call_goes_on_where_the_last_one_stopped_and_sends_nothing_be
 def test_a_second_build_into_the_folder_of_a_running_one_is_refused(export, tmp_path, monkeypatch):
     out = tmp_path / "out"
     monkeypatch.setattr(build, "divide", lambda *args, **options: build_parts(export, out / ".." / "out", parts=2))
-    with pytest.raises(ConfigError, match=r"build into .*: another imgprep is already running it"):
+    with pytest.raises(ConfigError, match=r"build into .*: already running in another process"):
         build_parts(export, out, parts=2, progress=False)
     monkeypatch.undo()
     assert build_parts(export, out, parts=2, progress=False).folders
@@ -297,7 +297,7 @@ def test_deletions_in_all_parts_together_need_the_name_of_the_instance(tmp_path)
         ("a.csv", "Handle,Title,Image Src\na,A,a.jpg\n", None, "several records of a shopify export"),
         ("a.csv", "sku,image\n1,a.jpg\n", None, "name ProductId and PicName in the column map"),
         ("a.csv", "ProductId,PicName,price\n1,a.jpg,2\n", {"IntAttr": {"column": "price", "scale": 100}}, "decimal"),
-        ("a.csv", 'ProductId,PicName\n1,a "b" c.jpg\n', None, "its quotes are not those of the standard"),
+        ("a.csv", 'ProductId,PicName\n1,a "b" c.jpg\n', None, "its quotes do not follow the standard"),
         ("a.csv", "ProductId,PicName\n1,a.jpg\n".encode("utf-16"), None, "only CSV in UTF-8 and Parquet"),
         ("a.json", '[{"ProductId": "1", "PicName": "a.jpg"}]', None, "only CSV in UTF-8 and Parquet"),
     ],
@@ -333,13 +333,13 @@ def test_the_command_builds_in_parts_and_says_what_does_not_go_with_them(export,
     assert printed.err.startswith("parts: 2 batch folders for ")
     assert "imgprep upload parts/part-1 --images DIR" in printed.err
     assert main(["build", str(export), "--parts", "2", "--out", "parts", "--keep-refused"]) == 2
-    assert "--keep-refused: does not go with --parts; it compares predictions" in capsys.readouterr().err
+    assert "--keep-refused: cannot be used with --parts; it compares predictions" in capsys.readouterr().err
     assert main(["build", str(export), "--parts", "2", "--out", "parts", "--images", "photos"]) == 2
     assert "build with --facts facts.parquet" in capsys.readouterr().err
     assert main(["build", str(export), "--parts", "2", "--out", "parts", "--last", str(export)]) == 2
     assert "the last export is not compared" in capsys.readouterr().err
     assert main(["build", str(export), "--facts", "facts.parquet", "--out", "batch"]) == 2
-    assert "--facts: is for --parts" in capsys.readouterr().err
+    assert "--facts: only for --parts" in capsys.readouterr().err
 
 
 def test_a_large_export_without_images_is_built_in_parts_by_itself(export, tmp_path, monkeypatch, capsys):

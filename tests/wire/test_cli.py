@@ -317,7 +317,7 @@ def test_names_that_nearly_fit_are_offered_and_taken_on_demand_from_a_folder_and
     words = ("--images", photos, "--columns", columns)
     found = {row["rule"]: row for row in imgprep("check", catalogue, *words, code=1, json_out=True)}
     printed = imgprep("check", catalogue, *words, code=1)
-    assert 'write "P2.JPEG"' in printed
+    assert 'use "P2.JPEG"' in printed
     assert (
         "2 files are not named by any row" not in printed and '1 file is not named by any row: "extra.jpg"' in printed
     )

@@ -120,7 +120,7 @@ def test_a_refused_submit_leaves_nothing_for_follow_to_wait_for(imgprep, shop, t
     for _ in range(2):
         done = imgprep.again("follow", "--runs", "runs", variables={"IMGPREP_INSTANCE": "gone"})
         assert done.returncode == 0, done.stderr
-        assert "no task was started" in done.stderr and "submit its batch again" in done.stderr
+        assert "no task was started" in done.stderr and "submit the batch again" in done.stderr
 
 
 def test_the_week_is_planned_against_the_own_gallery_and_nothing_is_sent(imgprep, shop, sandbox, tmp_path):  # noqa: F811

@@ -283,7 +283,7 @@ def test_an_interrupt_is_heard_while_every_thread_waits(sandbox, tmp_path):
         time.sleep(0.01)  # looks again; nothing is asserted on time
     child.send_signal(signal.SIGINT)
     errors = child.communicate(timeout=60)[1]  # a pause is 100 seconds
-    assert (child.returncode, "interrupted; repeat the command" in errors) == (3, True)
+    assert (child.returncode, "interrupted; run the command again" in errors) == (3, True)
 
 
 def test_a_server_that_takes_nothing_is_given_up(send, sandbox):

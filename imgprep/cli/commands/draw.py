@@ -44,7 +44,9 @@ def regions(options: Namespace) -> int:
         brought = pd.concat(parts, ignore_index=True) if parts else store.frame()
     show(undecided if options.conflicts else brought, options.format)
     if len(undecided):
-        remedy = "--conflicts lists both sides; decide in notebook 02, in the grid's filter “in conflict after a merge”"
+        remedy = (
+            "--conflicts lists both sides; decide in notebook 02, with the grid's filter “in conflict after a merge”"
+        )
         print(f"{counted(len(undecided), 'conflicting decision')}; {remedy}", file=sys.stderr)
     return ExitCode.FINDINGS if len(undecided) else ExitCode.FINE
 

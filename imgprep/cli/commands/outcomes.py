@@ -185,7 +185,7 @@ def report(options: Namespace) -> int:
     settings = settings_of(options)
     runs = [run_at(place, options, settings) for place in options.run_folders]
     if (options.report or options.html) and len(runs) > 1:
-        raise ConfigError("--report and --html take only one run; name one")
+        raise ConfigError("--report and --html are for a single run; name one")
     for run in runs:
         run.use_settings(settings)
         if options.report:

@@ -244,14 +244,14 @@ def _inputs(options: Namespace) -> tuple[Settings, pd.DataFrame, Baseline]:
     from imgprep.ship.run import load_runs
 
     if options.catalogue is None and len(options.known or ()) > 1:
-        raise ConfigError("--known takes all names after it; write CATALOGUE before it")
+        raise ConfigError("--known takes all names that follow; put CATALOGUE before --known")
     settings, catalogue = catalogue_of(options)
     known, last = known_of(options.known, settings), last_of(options, settings, catalogue)
     if known is None and settings.runs.is_dir() and (own := own_runs(load_runs(settings.runs), settings)):
         print(
             escaped(
-                f"--known is not given: what the gallery holds by {counted(len(own), 'run')} in {settings.runs} is not "
-                "counted, so every image is new, and loses the fields that the catalogue does not name; add --known "
+                f"--known is not given, so the images that {counted(len(own), 'run')} in {settings.runs} sent count as "
+                "new, and lose the fields for which the catalogue has no column; add --known "
                 f"{settings.runs}"
             ),
             file=sys.stderr,
@@ -296,13 +296,13 @@ def _in_parts(options: Namespace) -> bool:
     if rows is not None and rows >= PARTS_FROM:
         about = f"{options.catalogue}: about {rows:,} rows"
         if options.images or settings.images:
-            note = "are read whole, which takes about 0.7 GB of memory per million; --parts takes 1 GB, without images"
+            note = "are read whole: about 0.7 GB of memory per million rows; with --parts, 1 GB in all, but no images"
             print(escaped(f"{about} {note}"), file=sys.stderr)
         else:
             print(escaped(f"{about} are built in parts (--parts)"), file=sys.stderr)
             options.parts = 0
     if options.facts and options.parts is None:
-        raise ConfigError("--facts: is for --parts; without it, the images themselves are inspected (--images)")
+        raise ConfigError("--facts: only for --parts; otherwise the images themselves are inspected (--images)")
     return options.parts is not None
 
 
@@ -333,7 +333,7 @@ def _build_parts(options: Namespace) -> int:
     reading = {name: getattr(options, name) or value for name, value in settings.reading.items()}
     for name, remedy in _WHOLE.items():
         if getattr(options, name):
-            raise ConfigError(f"--{name.replace('_', '-')}: does not go with --parts; {remedy}")
+            raise ConfigError(f"--{name.replace('_', '-')}: cannot be used with --parts; {remedy}")
     built = build_parts(
         options.catalogue,
         options.out,
@@ -384,7 +384,7 @@ def week(options: Namespace) -> int:
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
     if not runs and not settings.instance:
         images = counted(len(known), "image")
-        held = f"no instance is set, so the plan assumes a gallery of {images}; name yours as instance in imgprep.toml"
+        held = f"no instance is set, so the plan assumes a gallery of {images}; set instance in imgprep.toml"
     if dump := known.attrs["basis"]["dump"]:
         held += f" and the export {dump}"
     next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"

@@ -20,7 +20,7 @@ from imgprep.core.text import counted, some_of
 if TYPE_CHECKING:
     from imgprep.ship.run import Run
 
-#: Most unknown objects or tasks named in a message; a dry run lists all.
+#: Maximum number of unknown objects or tasks named in a message; a dry run lists all.
 _NAMED = 5
 
 
@@ -31,7 +31,7 @@ def upload(options: Namespace) -> int:
     settings = settings_of(options)
     runs = options.runs or settings.runs
     if options.images and next((options.batch / IMAGES).glob("*"), None):
-        raise ConfigError(f"{options.batch}: has images of its own, which belong to its lines; leave --images out")
+        raise ConfigError(f"{options.batch}: the batch folder contains its own images; leave --images out")
     if options.replan:
         _replan(options, settings, runs)
     with open_cluster(settings.cluster) as executor:
@@ -161,7 +161,7 @@ def follow(options: Namespace) -> int:
         return show_ended([run_at(options.run_folder, options, settings).follow(settings)], options.format)
     try:
         look_for_late(settings, options.runs or settings.runs)
-    except ImgprepError as error:  # follow runs with a task regardless
+    except ImgprepError as error:  # still follow the runs that have a task
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
     open_ones: list[Run] = []
     newest: dict[str, Run] = {}
@@ -170,7 +170,9 @@ def follow(options: Namespace) -> int:
         if reached(run) and not run.ended:
             open_ones.append(run)
         elif not run.ended:
-            note = f"no task was started{f' ({run.note})' if run.note else ''}; submit its batch again, or close it"
+            note = (
+                f"no task was started{f' ({run.note})' if run.note else ''}; submit the batch again, or close the run"
+            )
             print(escaped(f"{run.id}: {note}"), file=sys.stderr)
     refused: ServiceError | None = None
     for run in open_ones:
@@ -184,9 +186,8 @@ def follow(options: Namespace) -> int:
     # Cron repeats this command, so lines that are still unknown are reported every time.
     doubtful = [run for run in newest.values() if run.ended and run.counts.get("unknown") and run not in open_ones]
     for run in doubtful:
-        note = (
-            f"ended with {counted(run.counts['unknown'], 'unknown line')}; close it with its report, or `imgprep dump`"
-        )
+        unknown = counted(run.counts["unknown"], "unknown line")
+        note = f"ended with {unknown}; close the run with its report, or settle the lines with `imgprep dump`"
         print(escaped(f"{run.id}: {note}"), file=sys.stderr)
     if refused is not None:
         return ExitCode.UNUSABLE
@@ -195,7 +196,7 @@ def follow(options: Namespace) -> int:
 
 def close(options: Namespace) -> int:
     if options.message is None and options.report is None and not options.ignore_unmatched:
-        raise ConfigError("close: give --message TEXT as the console shows it, and --report FILE if there is one")
+        raise ConfigError("close: add --message TEXT, as the console shows it, and --report FILE if there is a report")
     settings = settings_of(options)
     run = run_at(options.run_folder, options, settings)
     run.use_settings(settings)

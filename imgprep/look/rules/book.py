@@ -68,7 +68,7 @@ def check(
     limits : mapping of str to number, optional
         Limit → value; see `imgprep.look.rules.limits.DEFAULTS`.
     measured : collection of str
-        Rules whose severity was measured on the shop's own instance (`calibrate`); this is then their basis.
+        Rules whose severity was measured on the shop's own instance (`calibrate`), which is then their basis.
     files : pandas.DataFrame, optional
         From `match_names`: the fix for a missing image is then the file that its name nearly matches, which
         ``apply_fixes(…, files=files)`` applies, and files that no row names are reported.
@@ -96,7 +96,7 @@ def check(
     >>> found[["rule", "severity"]].values.tolist()
     [['category-missing', 'info'], ['pic-name-slash', 'error']]
     >>> found["fix"].iloc[1]
-    'write "a.jpg"'
+    'use "a.jpg"'
     """
     require_rules(service, severity, limits, measured)  # reject wrong names before doing any work
     sheet = make_sheet(
@@ -124,7 +124,7 @@ def _measured(found: pl.DataFrame, rules: Collection[str]) -> pl.DataFrame:
 def merge_findings(
     parts: Iterable[pd.DataFrame], ran: Sequence[pd.DataFrame], info_rows: float, measured: Collection[str] = ()
 ) -> Iterator[pd.DataFrame]:
-    """Yield the findings of a catalogue from those of its parts, in which other counts of rows fold into one."""
+    """Yield a catalogue's findings from those of its parts; which ones fold into one depends on all parts."""
     total = merge_ran(ran).set_index("rule")["findings"].to_dict()
     notes, folded = set[str](), set[str]()
     for findings in parts:
@@ -139,7 +139,7 @@ def merge_findings(
 
 
 def merge_ran(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return what ran on a catalogue, from what ran on each of its parts; a note on the whole counts once."""
+    """Return which rules ran on a catalogue, from those that ran on its parts; a note on the whole counts once."""
     ran = pd.concat(parts, ignore_index=True)
     found = ran.groupby("rule", sort=False).agg({"rows": "sum", "findings": "sum", "why": "first"}).reset_index()
     once = ran.groupby("rule", sort=False)["findings"].max().reset_index(drop=True)
@@ -184,7 +184,7 @@ def require_rules(
 def rules_table(
     service: str = "product", *, severity: Mapping[str, str] | None = None, measured: Collection[str] = (), **_: Any
 ) -> pd.DataFrame:
-    """Return every rule with its severity, basis, source and remedy; a project's are ``**settings.rules``.
+    """Return every rule with its severity, basis, source and remedy; for a project, pass ``**settings.rules``.
 
     Examples
     --------
@@ -312,8 +312,8 @@ def tally_rules(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFr
     Returns
     -------
     pandas.DataFrame
-        ``rule``, ``severity``, ``count`` (findings; one for many rows counts them all), ``rows`` (of the
-        catalogue, or lines; NA for a finding on the whole export), ``share`` (of the rows checked, 0 … 1, NA if that
+        ``rule``, ``severity``, ``count`` (findings; one that stands for many rows counts as many), ``rows`` (of the
+        catalogue, or lines; NA for a finding on the whole export), ``share`` (of the rows checked, 0 to 1, NA if that
         number is unknown or the rule is not about rows), ``examples`` (the message, if no row is named); errors first,
         then by count.
 

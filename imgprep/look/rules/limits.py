@@ -56,7 +56,7 @@ def service_type(name: str) -> Service:
         return Service(name)
     if did_you_mean(str(name), tuple(Service)):
         raise ConfigError(
-            f"service {name!r}: {unknown(name, tuple(Service))}; write unknown for a type that is not among them"
+            f"service {name!r}: {unknown(name, tuple(Service))}; use unknown for a type that is not listed"
         )
     return Service.UNKNOWN
 

@@ -203,7 +203,7 @@ def _message(verdict: str, counts: dict[str, Any]) -> str:
     settled = f"{counts['settled_swapped']} of {counts['regions']} regions are possible only as x1,y1,x2,y2"
     settled += f", {counts['settled_right']} only as x1,x2,y1,y2"
     if verdict == "swapped":
-        return f"{settled}: the batch is probably swapped; write x1,x2,y1,y2"
+        return f"{settled}: the batch is probably swapped; use x1,x2,y1,y2"
     if verdict == "undecided":
         return f"{settled}: not enough to decide; compare both readings on a few images"
     return f"{settled}: the order is probably right"

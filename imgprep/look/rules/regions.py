@@ -23,7 +23,7 @@ RULES: tuple[Rule, ...] = (
         source="guide",
         what="Region is not four integers separated by commas",
         message='Region "{region}": needs 4 integers x1,x2,y1,y2',
-        remedy='write it like "20,40,60,80", or leave it out',
+        remedy='use a Region such as "20,40,60,80", or leave Region out',
         scope="add",
         test=lambda sheet: (
             pl.any_horizontal(pl.col(edge).is_null() for edge in ("x1", "y1", "x2", "y2"))
@@ -40,7 +40,7 @@ RULES: tuple[Rule, ...] = (
         source="secondary",
         what="Region encloses nothing, or starts outside the image",
         message='Region "{region}" encloses nothing, or starts outside: needs 0 ≤ x1 < x2 and 0 ≤ y1 < y2{swap}',
-        remedy="draw it again, or write x1,x2,y1,y2 (not x1,y1,x2,y2)",
+        remedy="draw the region again, or use the order x1,x2,y1,y2 (not x1,y1,x2,y2)",
         scope="add",
         test=lambda sheet: (
             pl.col("x1").is_not_null()
@@ -59,7 +59,7 @@ RULES: tuple[Rule, ...] = (
         source="secondary",
         what="Region reaches beyond its (upright) image",
         message='Region "{region}" reaches beyond its image, which is {width} × {height}{swap}',
-        remedy="draw it again on the image that is sent",
+        remedy="draw the region again on the image that is sent",
         scope="add",
         needs="facts",
         test=lambda sheet: is_legal() & is_outside(sheet.limits["region_edge"]),
@@ -85,8 +85,8 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.WARNING,
         source="own",
         basis=Basis.DOCUMENTED,
-        what="which image the region was drawn on is unknown; it is sent as if drawn on the image as found",
-        message='which image the region of "{PicName}" was drawn on is unknown; it is sent nevertheless',
+        what="which image the region was drawn on is unknown; the region is sent as if drawn on the image as found",
+        message='which image the region of "{PicName}" was drawn on is unknown; the region is sent nevertheless',
         remedy="store regions with digest= or size=",
         scope="add",
         needs="regions",

@@ -225,7 +225,7 @@ def _findings(rule: Rule, sheet: Sheet, failing: pl.DataFrame, severity: str, pl
     if rule.fix is not None:
         fixed = rule.fix(pl.col(rule.field))
         fixable = fixed.ne_missing(pl.col(rule.field))
-        written = pl.concat_str(pl.lit('write "'), cut(fixed, QUOTE_CHARS), pl.lit('"'))
+        written = pl.concat_str(pl.lit('use "'), cut(fixed, QUOTE_CHARS), pl.lit('"'))
         proposal = pl.when(fixed.is_null()).then(pl.lit("leave it out")).otherwise(written)
         remedy = pl.when(fixable).then(proposal).otherwise(remedy)
     return failing.select(
@@ -261,7 +261,7 @@ def row_label() -> pl.Expr:
     return pl.coalesce(pl.lit("line ") + pl.col("line").cast(pl.String), pl.lit("row ") + pl.col("row").cast(pl.String))
 
 
-#: Columns of counts and sizes, whose digits are grouped, as are those of limits other than of values.
+#: Columns of counts and sizes, whose digits are grouped, as are those of limits except limits on values.
 _SIZES = ("i_bytes", "bytes", "chars", "i_frames", "i_width", "i_height", "width", "height")
 
 

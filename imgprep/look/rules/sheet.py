@@ -212,7 +212,7 @@ TYPED = {"CategoryId": "category", **{name: name.replace("IntAttr", "int_attr") 
 
 @dataclass(frozen=True, slots=True)
 class Beyond:
-    """What rules across products know of the whole catalogue, if a sheet has only a part of it."""
+    """What rules across products know about the whole catalogue, if a sheet has only a part of it."""
 
     twins: pl.DataFrame  #: see `batch.twin_names`
     shared: pl.DataFrame  #: images of many products; see `batch.shared_images`
@@ -238,7 +238,7 @@ class Sheet:
     scopes: Mapping[str, pl.Expr | None]  #: rule scope → mask, None for all rows
     counts: Mapping[str, int]  #: rule scope → number of rows
     unnamed: tuple[str, ...] = ()  #: files that no row names
-    beyond: Beyond | None = None  #: of a sheet with a part of a catalogue
+    beyond: Beyond | None = None  #: set if the sheet has only a part of a catalogue
 
     def of_wanted(self) -> Sheet:
         """Return the sheet without the rows that are left out, which are not checked."""

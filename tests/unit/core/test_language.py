@@ -168,7 +168,11 @@ def texts_in_cells():
     yield from ("planned", "uploaded", "copied", "referenced", "unchanged", "missing")
     yield from ("reason new", "reason unknown", "reason asked", "reason region")
     yield from ("other value", "imported but not there", "deleted but there", "there but not sent")
-    yield from ("the catalogue names it", "no pattern matches, and no earlier image looks like it", "by a person")
+    yield from (
+        "the catalogue names it",
+        "no pattern matches, and no earlier image looks like this file",
+        "by a person",
+    )
     yield from ("no image extension", "; or ", presets.Plain().recognise(None), "as requested")
     yield "its columns are the fields of increment.meta"
     yield "HEIC, which the service does not accept: prepare_images converts it to JPEG"
@@ -200,7 +204,7 @@ def texts_in_tables():
         "image file is truncated ({count} bytes not processed)",
     )  # Pillow's
     yield from (f"{{count}} {unit}" for unit in preview._UNITS)
-    yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'write "{value}"')
+    yield from (*Family, *Severity, *Outcome, *State, EMPTY, NO_FILE, "leave it out", 'use "{value}"')
 
 
 def texts_that_exist_in_english(files):
@@ -302,7 +306,7 @@ def test_results_in_words_and_notes_of_runs_are_in_the_language(demo_runs, monke
         assert t.kept(note).startswith("任务") and texts().kept(note) == note
     assert "STOPPED" in t.kept(note_of(State.CANCELLED, "STOPPED"))
     assert t.kept("not one of the notes") == "not one of the notes"
-    slashes = "{} began with a slash, which stands for the image folder; it was removed"
+    slashes = "{} began with a slash, which stands for the image folder; the slash was removed"
     assert t.kept(slashes.format("2 names")) == "2 个名称以斜杠开头，斜杠代表图片文件夹；已去掉"
     assert t.kept(slashes.format("1 name")).startswith("1 个名称") and texts().kept(slashes) == slashes
 

@@ -70,7 +70,7 @@ def test_a_cover_sheet_is_not_taken_for_the_products(tmp_path):
 
 
 def test_a_sheet_that_is_not_there_is_refused_with_those_that_are(tmp_path):
-    with pytest.raises(CatalogueError, match=r"no sheet 'Shoe'; did you mean Shoes\?; it has 1 'Shoes'"):
+    with pytest.raises(CatalogueError, match=r"no sheet 'Shoe'; did you mean Shoes\?; it has the sheets 1 'Shoes'"):
         workbook(tmp_path, {"Shoes": SHOES}, sheet="Shoe")
     with pytest.raises(CatalogueError, match="not a workbook"):
         load(tmp_path, "sku,image\n1,a.jpg\n", sheet="Shoes")

@@ -79,7 +79,7 @@ def test_a_missing_image_is_offered_the_file_that_its_name_nearly_is(root):
     facts, files = inspect_images(catalogue, root, tier="stat", progress=False), match_names(catalogue, root)
     found = check(catalogue, facts, files=files)
     missing = found[found["rule"].isin(["image-missing", "image-outside-root"])].set_index("PicName")
-    assert missing.loc["red dress.jpg", "fix"] == 'write "Red Dress.JPG"'
+    assert missing.loc["red dress.jpg", "fix"] == 'use "Red Dress.JPG"'
     assert 'is missing; "Red Dress.JPG" exists and differs in case' in missing.loc["red dress.jpg", "message"]
     assert "x/twin.jpg | y/twin.jpg" in missing.loc["twin.jpg", "message"]
     assert missing.index[missing["fixable"]].tolist() == ["red dress.jpg", "/alone.jpg", "../x/b.png"]

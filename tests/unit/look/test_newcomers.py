@@ -154,4 +154,4 @@ def test_names_without_an_extension_are_offered_their_files(shop, capsys):
     (shop / "stems.csv").write_text("sku,image,title\n1,IMG_0012,Mug\n")
     main(["check", "stems.csv", "--images", "images", "--format", "json"])
     found = {each["rule"]: each for each in json.loads(capsys.readouterr().out)}
-    assert found["image-missing"]["fix"] == 'write "IMG_0012.jpg"' and "image-without-extension" in found
+    assert found["image-missing"]["fix"] == 'use "IMG_0012.jpg"' and "image-without-extension" in found

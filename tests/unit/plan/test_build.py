@@ -60,7 +60,7 @@ def test_a_second_build_into_the_folder_of_a_running_one_is_refused(tmp_path, ph
         return build_batch(shop("2"), photos, tmp_path / "batch", progress=False)
 
     monkeypatch.setattr("imgprep.plan.build.inspect_images", meanwhile)
-    with pytest.raises(ConfigError, match="another imgprep is already running it"):
+    with pytest.raises(ConfigError, match="already running in another process"):
         build_batch(shop("1"), photos, tmp_path / "batch", progress=False)
     monkeypatch.undo()
     assert len(meanwhile().plan.batch) == 1
