@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_OUT ?= demo-out
 PROSE := docs imgprep notebooks data/README.md $(wildcard *.md)
+# Begun first: with one file per process, a long one at the end would leave the other core idle.
+LONGEST := tests/wire/test_upload.py tests/wire/test_weeks.py
+WIRE := $(filter-out $(LONGEST),$(wildcard tests/wire/test_*.py))
 # With it, each of the several hundred processes that tests start would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -37,7 +40,7 @@ browser: $(READY)  ## find or install a Chromium for the browser tests
 	$(BIN)/python tests/browser/chromium.py
 
 test: check browser  ## everything CI runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p tests.light -p tests.kernels -p nbval.plugin --nbval tests/notebooks tests/browser notebooks tests/site tests/wire
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p tests.light -p tests.kernels -p nbval.plugin --nbval $(LONGEST) tests/notebooks tests/browser notebooks tests/site $(WIRE)
 
 proof: $(READY)  ## all cases of the long proofs, of which the tests run a sample
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'proof or hypothesis' --hypothesis-profile=proof tests/proof tests/unit tests/property tests/wire

@@ -16,6 +16,7 @@ from imgprep.core.files import require_ours
 from imgprep.core.text import counted
 from imgprep.demo.shop import demo_shop
 from imgprep.load.catalogue import load_catalogue
+from imgprep.look.rules.book import check
 from imgprep.outcomes.tallies import tally_outcomes
 from imgprep.plan.batch_folder import IMAGES
 from imgprep.plan.build import build_batch
@@ -60,7 +61,8 @@ def run_demo(
         progress=progress,
     )
     plan, prepared = built.plan, built.prepared
-    print_step(f"look     {counted(len(built.source_facts), 'image')} named; {_by_severity(built.findings)}")
+    found = _by_severity(check(catalogue, built.source_facts))  # of the images as they are; the batch has fewer
+    print_step(f"look     {counted(len(built.source_facts), 'image')} named; {found}")
     actions = prepared["action"].value_counts()
     print_step(f"fix      {counted(int(actions.get('converted', 0)), 'image')} corrected, the others sent as they are")
     lines, excluded = counted(len(plan.batch), "line"), counted(len(plan.excluded), "row")

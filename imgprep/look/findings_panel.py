@@ -289,9 +289,8 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         return groups
 
     def _entry(self, rule: str, count: int) -> tuple[str, int, str, str]:
-        """Return a rule, its count, tooltip and label: English shows its id, another language its title."""
-        what = title(rule, self._t)
-        return (rule, count, rule, what) if self._t.table else (rule, count, what, rule)
+        """Return a rule, its count, tooltip (the id, by which findings are filtered) and label."""
+        return rule, count, rule, title(rule, self._t)
 
     def _preview_fixes(self) -> None:
         with self._lock:
@@ -334,7 +333,7 @@ class FindingsBrowser(LeavesPicture, ipywidgets.VBox):  # type: ignore[misc]  # 
         rule, note = str(record["rule"]), record["message"]
         if not self._rules.value:  # otherwise the list of rules names the rule of every card
             what = title(rule, self._t)
-            note = what if self._t.table and what != rule else f"{rule}{self._t(': ')}{note}"
+            note = what if self._t.table and what != rule else f"{what}{self._t(': ')}{note}"
         severity = str(record["severity"])
         return card(place, name=record["PicName"], title=head, note=note, thumb=self._thumb(place), severity=severity)
 

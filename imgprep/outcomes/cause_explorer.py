@@ -22,7 +22,7 @@ from imgprep.images.found import Source, Unfit
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.outcomes.retry import Retry, plan_retry
-from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, known_to
+from imgprep.ship.report.causes import OWNERS, UNRECOGNISED, CauseTable, Family, known_to
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
 from imgprep.show.contact_sheet import region_of
@@ -249,7 +249,11 @@ class CauseExplorer(LeavesPicture, w.VBox):  # type: ignore[misc]  # ipywidgets 
         )
         causes = self._failed.causes
         pairs = causes.loc[causes["cause"] == parts.cause.value, ["family", "remedy"]].to_numpy()
-        parts.remedy.value = "".join(self._html.cause(*map(self._t, pair)) for pair in pairs)
+        who = [[OWNERS[Family(family)][0]] if family in OWNERS else [] for family, _ in pairs]
+        heads = [" · ".join(map(self._t, [*one, family])) for one, (family, _) in zip(who, pairs, strict=True)]
+        parts.remedy.value = "".join(
+            self._html.cause(head, self._t(remedy)) for head, (_, remedy) in zip(heads, pairs, strict=True)
+        )
         self._list_page()
 
     def _turn_page(self, by: int) -> None:

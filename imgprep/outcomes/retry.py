@@ -45,8 +45,8 @@ class Retry:
     >>> again = plan_retry(runs[0])
     >>> again.rest[["cause", "family"]].head(2)
                cause        family
-    0     bad_format  fix the data
-    1  image_missing  fix the data
+    0     bad_format  fix the image
+    1  image_missing  fix the image
     """
 
     batch: pd.DataFrame

@@ -25,7 +25,7 @@ from imgprep.outcomes.findability import last_search
 from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_outcomes
 from imgprep.ship.checks import read_checks
 from imgprep.ship.gallery import gallery_state, runs_of
-from imgprep.ship.report.causes import BY_IMAGE, known_to
+from imgprep.ship.report.causes import Family, known_to
 from imgprep.ship.run import Run
 from imgprep.show.tables import table_html
 from imgprep.show.template import template, write_page
@@ -458,7 +458,8 @@ def _sources(past: list[Run], this_month: list[Run], source: str) -> pd.DataFram
     columns = {"value": "str", "cause": "str", "count": "int64", "lines": "int64", "share": "float64"}
     if not with_source:
         return _typed(columns)
-    by_image = BY_IMAGE | {cause.id for cause in known_to(past).custom}
+    known = known_to(past)
+    by_image = {cause.id for cause in known.causes if cause.family is Family.IMAGE or cause in known.custom}
     table = tally_by(past, source, within=with_source)[list(columns)]
     return table[table["cause"].isin(by_image)].reset_index(drop=True).astype(columns)
 

@@ -258,6 +258,8 @@ _GROUPS = (
     *("product_type", "product type", "category", "type", "categories", "collection", "类目", "分类", "categoryid"),
 )
 _NO_GROUPS = {"row", *KEY, "CustomContent", "Crop", "Region", "OperationType"}
+#: Caveat for predictions that a sandbox made.
+_SANDBOX_CATEGORIES = "predicted by a sandbox: its categories are its own, not the vendor's"
 #: A column with another name groups products if it has at most this many values.
 _FEW = 20
 _SIDES = [0, 100, 200, 448, 800, 1600, 4096]
@@ -447,7 +449,9 @@ def tally_predicted_categories(differences: pd.DataFrame, run: Run, column: str,
     category = both["there"].astype("str").map(lambda number: names.get(number, number))
     pairs = pd.DataFrame({"value": _commonest(both[column], top), "category": category})
     table = pairs.groupby(["value", "category"]).size().rename("images").reset_index()
-    return table.sort_values(["images", "value", "category"], ascending=[False, True, True], ignore_index=True)
+    table = table.sort_values(["images", "value", "category"], ascending=[False, True, True], ignore_index=True)
+    table.attrs["note"] = _SANDBOX_CATEGORIES if run.is_sandbox else ""
+    return table
 
 
 @returns_table

@@ -23,7 +23,7 @@ from imgprep.look.rules.book import tally_rules, title
 from imgprep.look.tallies import tally_images
 from imgprep.outcomes.tallies import tally_causes, tally_outcomes
 from imgprep.plan.model import left_note
-from imgprep.ship.report.causes import BY_IMAGE, CauseTable, Family, known_to
+from imgprep.ship.report.causes import OWNERS, CauseTable, Family, known_to
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
 from imgprep.show.contact_sheet import Card, region_of, sections_for_page
@@ -35,14 +35,6 @@ SHOWN_CARDS = 18
 SHOWN_ROWS = 200
 #: Longest side of a card's image, pixels.
 _SIDE = 116
-#: Who removes a cause of failure, and how; ordered as on the page.
-_WHO = {
-    "photographer": ("Photographer", "another image, or a new copy"),
-    "data": ("Data", "other values in the catalogue"),
-    Family.ACCESS: ("Access", "rights and set-up"),
-    Family.RETRY: ("Send again", "as it is"),
-    Family.UNKNOWN: ("Look at it", "the text is not recognised"),
-}
 
 
 def write_report(
@@ -159,13 +151,13 @@ def _sent(run: Run, t: Texts) -> str:
 
 def _by_who(causes: list[dict[str, Any]], t: Texts) -> list[dict[str, Any]]:
     """Return who has to act, with the causes and their counts."""
-    groups: dict[str, list[dict[str, Any]]] = {who: [] for who in _WHO}
+    groups: dict[str, list[dict[str, Any]]] = {family: [] for family in OWNERS}
     for cause in causes:
-        data = "photographer" if cause["cause"] in BY_IMAGE else "data"
-        groups[cause["family"] if cause["family"] in groups else data].append(cause)
+        groups[cause["family"] if cause["family"] in groups else Family.DATA].append(cause)
     return [
-        {"who": t(_WHO[who][0]), "how": t(_WHO[who][1]), "lines": sum(c["count"] for c in some), "causes": some}
-        for who, some in groups.items()
+        {"who": t(OWNERS[Family(name)][0]), "how": t(OWNERS[Family(name)][1]), "lines": sum(c["count"] for c in some)}
+        | {"causes": some}
+        for name, some in groups.items()
         if some
     ]
 

@@ -49,7 +49,7 @@ _READ = (
 #: Columns that identify a kind of frame → its name, for headings that mean something else there.
 _KINDS = (({"runs", "first", "last", "open"}, "dates"),)
 #: Columns of names, which are not wrapped.
-_NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
+_NAMES = ("PicName", "file", "new_name", "column", "key")
 #: Columns whose values are texts of ours.
 _WORDS = (
     "label",
@@ -219,7 +219,8 @@ def _severities(frame: pd.DataFrame) -> pd.Series:
 
 
 def _own_words(frame: pd.DataFrame) -> tuple[str, ...]:
-    return next((more for columns, more in _OWN_WORDS if columns <= set(frame.columns)), ())
+    own = next((more for columns, more in _OWN_WORDS if columns <= set(frame.columns)), ())
+    return own if "message" in frame.columns else (*own, "rule")
 
 
 def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
@@ -236,12 +237,12 @@ def _cell(name: Any, value: object, labels: dict[str, str], t: Texts, more: tupl
         return t("yes") if value else t("no")
     if str(name).partition("_")[0] == "cause":
         return t(labels.get(str(value)) or _LABELS.get(str(value), str(value)))
+    if name == "rule":  # a message beside it is as good as a title, except in another language
+        return shown(named(str(value), t) if t.table or name in more else value, WHOLE)
     if name in (*_WORDS, *more) and isinstance(value, str):
         return shown(translated(value, t, str(name)), WHOLE)
     if name == "fix":
         return shown(t.remedy(str(value)), WHOLE)
-    if name == "rule":
-        return shown(named(str(value), t), WHOLE)
     if isinstance(value, (int, float)):
         return _number(str(name), value)
     if isinstance(value, pd.Timestamp) or name in _MOMENTS:

@@ -67,7 +67,7 @@ def test_findings_are_filtered_ticked_opened_and_taken_on(page, jupyter, images)
     page.get_by_text("2 ticked").wait_for()
     page.get_by_title("next page").click()
     page.locator(".ipc-card[data-id='12']").wait_for()
-    page.locator(".ipc-rule", has_text="image-rotated").click()
+    page.locator('.ipc-rule[data-rule="image-rotated"]').click()
     page.get_by_text("20 of 40 findings, 2 ticked").wait_for()
     assert page.locator(".ipc-group[data-severity=error] .ipc-count").all_inner_texts() == ["40", "20", "20"]
     assert run_second_cell(page) == "FindingsBrowser(40 findings, 20 shown, 2 ticked)"

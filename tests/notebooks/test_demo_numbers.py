@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
 import imgprep as ip
 from imgprep.cli.main import main
@@ -165,6 +166,9 @@ def test_the_report_page_states_the_same(tmp_path, ends):
 
 def test_the_readme_shows_what_the_demo_prints(whole):
     truth, ends = whole.truth, sums(whole.truth)
+    with Image.open(ROOT / "docs/images/findings.png") as chart:
+        title = chart.text["Title"].replace(",", "")
+    errors, rows = map(int, re.match(r"(\d+) errors in (\d+) rows", title).groups())
     for name in ("README.md", "README.zh-CN.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         steps = dict(re.findall(r"^(load|look|plan|follow)  +(.+)$", text, re.M))
@@ -172,6 +176,6 @@ def test_the_readme_shows_what_the_demo_prints(whole):
             step: [int(n.replace(",", "")) for n in re.findall(r"\b\d[\d,]*", line)] for step, line in steps.items()
         }
         assert found["load"] == [truth["records"], truth["products"], truth["rows"]]
-        assert found["look"][0] == truth["names"]
+        assert found["look"][:2] == [truth["names"], errors] and rows == truth["rows"]
         assert found["plan"] == [ends["lines"], ends["refused"], ends["excluded"]]
         assert found["follow"] == [ends["lines"], ends["imported"], ends["refused"]]

@@ -13,6 +13,7 @@ class TableRun(SimpleNamespace):
     """A run of one gallery that has only the given tables."""
 
     gallery = "shop"
+    is_sandbox = True
 
     @property
     def sort_key(self):

@@ -162,7 +162,7 @@ def test_refused_rows_come_back_with_the_cause_that_was_predicted(imgprep, shop,
     listed = imgprep("report", run, code=1, json_out=True)
     assert [cause["cause"] for cause in listed[0]["causes"]] == ["image_missing"]
     printed = imgprep("report", run, code=1)
-    assert "image_missing" in printed and "fix the data" in printed
+    assert "image_missing" in printed and "fix the image" in printed
 
 
 def test_follow_from_cron_ends_what_is_open_and_then_has_nothing_to_do(imgprep, shop, tmp_path):

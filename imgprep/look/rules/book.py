@@ -239,8 +239,8 @@ def titles(text: str, t: Texts) -> str:
 
 
 def named(rule_id: str, t: Texts) -> str:
-    """Return a rule's id, in another language than English after its title."""
-    return title(rule_id, t) + t(" ({why})", why=rule_id) if t.table and rule_id in _TITLES else rule_id
+    """Return a rule's title with its id, by which findings are filtered."""
+    return title(rule_id, t) + t(" ({why})", why=rule_id) if rule_id in _TITLES else rule_id
 
 
 #: Start of a rule's id → what its findings are about. Other rules are about whole rows; findings of other modules, such

@@ -25,6 +25,7 @@ UNRECOGNISED = "unrecognised"
 class Family(StrEnum):
     """Kind of action that a failure requires from the analyst."""
 
+    IMAGE = "fix the image"
     DATA = "fix the data"
     ACCESS = "fix access or set-up"
     RETRY = "retry as it is"
@@ -45,14 +46,23 @@ class Cause:
     source: str = "api"  #: ``api`` (the AddImage reference), ``phrase`` (assumed by imgprep) or ``user``
 
 
-_DATA, _ACCESS, _RETRY = Family.DATA, Family.ACCESS, Family.RETRY
+#: Family → who acts, and how; ordered as on pages. The only such table: panels, charts and pages read it.
+OWNERS = {
+    Family.IMAGE: ("Photographer", "another image, or a new copy"),
+    Family.DATA: ("Data", "other values in the catalogue"),
+    Family.ACCESS: ("Access", "rights and set-up"),
+    Family.RETRY: ("Send again", "as it is"),
+    Family.UNKNOWN: ("Look at it", "the text is not recognised"),
+}
+
+_IMAGE, _DATA, _ACCESS, _RETRY = Family.IMAGE, Family.DATA, Family.ACCESS, Family.RETRY
 
 #: Ordered as the phrases are tried: specific before general.
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "image_missing",
         "image missing",
-        _DATA,
+        _IMAGE,
         "Upload the image beside increment.meta, or correct PicName (case and extension count).",
         ("PicNotExist",),
         (
@@ -63,7 +73,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "rotated",
         "rotated by EXIF",
-        _DATA,
+        _IMAGE,
         "Rotate the pixels and remove the tag (prepare_images does).",
         ("IncorrectOrientation",),
         (r"orientation|exif|rotat", r"旋转|方向"),
@@ -87,7 +97,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "too_many_bytes",
         "over 4 MB",
-        _DATA,
+        _IMAGE,
         "Re-encode below 4 MB (prepare_images does).",
         ("InvalidPicContent",),
         (r"(image|pic\w*|file).{0,20}(too large|exceed|over 4)|4\s*mb?\b", r"超过\s*4\s*M|图片.{0,4}过大"),
@@ -95,7 +105,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "bad_pixels",
         "sides out of range",
-        _DATA,
+        _IMAGE,
         "Scale it down if over 4096 px (prepare_images does); find a larger original if it is too small.",
         ("UnsupportedPicPixels",),
         (r"pixel|resolution|(width|height).{0,20}(between|range|exceed|small|large)", r"像素|分辨率|边长"),
@@ -103,7 +113,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "bad_format",
         "format not accepted",
-        _DATA,
+        _IMAGE,
         "Replace a broken file with a new original; convert any other to JPEG or PNG (prepare_images does).",
         ("UnsupportedPicFormat",),
         (r"(pic\w*|image|file)?.{0,10}format.{0,20}(not|un)\s*support|unsupported.{0,20}format|decode", r"格式|解码"),
@@ -233,9 +243,6 @@ UNKNOWN_CAUSE = Cause(
     "Read the raw text; add its phrase to a [[cause]] table in TOML.",
     source="none",
 )
-
-#: Causes that another image or a new copy of it removes; the others of their family need other values.
-BY_IMAGE = frozenset({"image_missing", "rotated", "too_many_bytes", "bad_pixels", "bad_format"})
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 #: A row's key as quoted in a report: ``ProductId="1"``, ``PicName=a.jpg``.

@@ -30,19 +30,22 @@ if TYPE_CHECKING:
 
 #: Family of causes → colour, in all charts; other families are grey.
 FAMILY_COLOURS = {
+    Family.IMAGE.value: "#882255",
     Family.DATA.value: "#D55E00",
     Family.ACCESS.value: "#0072B2",
     Family.RETRY.value: "#56B4E9",
     Family.UNKNOWN.value: "#222222",
 }
 _REST = "(others)"
+#: Fewest lines of a value that the title may name: below it, a share says little.
+_ENOUGH = 5
 
 
 @chart("runs, or their tally_causes", "run", "cause", "count", "lines", other=are_runs)
 def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False, top: int = 10) -> Axes:
     """Draw why lines failed: one run as a Pareto chart, several as a row of bars for each cause.
 
-    Colours stand for the families of causes: fix the data, fix access or set-up, retry as it is.
+    Colours stand for the families of causes: fix the image, fix the data, fix access or set-up, retry as it is.
 
     Parameters
     ----------
@@ -214,7 +217,7 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
     --------
     >>> print(ip.plot_by(runs, "format").get_title())
     44 failed lines of 438 sent, by cause and format
-    most often: (none), 23 of 23 lines sent (100%)
+    highest share: (none), 23 of 23 lines sent (100%)
     """
     tally, t = tallied(data, partial(tally_by, column=column)), texts(display_language())
     counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)
@@ -237,10 +240,13 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
         name=name or t.heading(tally.attrs.get("column", "value")),
     )
     if len(counts):
-        worst, of_value = counts.iloc[0].sum(), int(lines.iloc[0])
+        totals = pd.DataFrame({"failed": counts.sum(axis=1), "lines": lines})
+        enough = totals[totals["lines"] >= _ENOUGH] if totals["lines"].max() >= _ENOUGH else totals
+        first = int((enough["failed"] / enough["lines"]).to_numpy().argmax())
+        worst, of_value = enough.iloc[first].astype("int64").tolist()
         title += "\n" + t(
-            "most often: {value}, {count} of {lines} sent ({share})",
-            value=_value(counts.index[0], t),
+            "highest share: {value}, {count} of {lines} sent ({share})",
+            value=_value(enough.index[first], t),
             count=f"{worst:,}",
             lines=t.counted(of_value, "line"),
             share=percent(worst / of_value),

@@ -304,13 +304,13 @@ def plot_predictions(data: Countable, *, ax: Axes | None = None) -> Axes:
 
 @chart("the result of tally_predicted_categories", "value", "category", "images")
 def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's own", ax: Axes | None = None) -> Axes:
-    """Draw which categories the service predicted for the shop's own groups; one dark cell per row means agreement.
+    """Draw which categories the service predicted for the shop's own groups; one dark cell per row means consistency.
 
     Examples
     --------
     >>> tally = pd.DataFrame({"value": ["Shoes"], "category": ["4 Shoes"], "images": [7]})
     >>> plot_predicted_categories(tally).get_title()
-    'The service predicted the usual category of the group for 7 of 7 images'
+    'Consistency of predictions: 7 of 7 images got the most common category of their group'
     """
     counts = tally.pivot_table(index="value", columns="category", values="images", aggfunc="sum", fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
@@ -322,7 +322,7 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
         return nothing(ax, t("The service has predicted no category"))
     usual, images = int(counts.max(axis=1).sum()), t.counted(int(sums.sum()), "image")
     title = t(
-        "The service predicted the usual category of the group for {usual} of {images}",
+        "Consistency of predictions: {usual} of {images} got the most common category of their group",
         usual=f"{usual:,}",
         images=images,
     )
@@ -330,7 +330,8 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
     ax.set_xticks(range(len(counts.columns)), [_category(str(name), t) for name in counts], rotation=30, ha="right")
     values = legible(ax, [f"{value} ({images:,})" for value, images in sums.items()])
     ax.set_yticks(range(len(values)), values)
-    ax.set_xlabel(t("predicted by the service"))
+    note = str(tally.attrs.get("note", ""))  # a sandbox's predictions must not be taken for the vendor's
+    ax.set_xlabel("\n".join(filter(None, [t("predicted by the service"), t(note)])))
     ax.set_ylabel(legible(ax, [t(name)])[0])
     shares = counts.div(sums, axis=0).to_numpy(dtype="float64") * 100
     shaded_table(ax, counts, shares, 100, t("% of the row's images"))

@@ -94,6 +94,16 @@ def test_a_run_without_failures_has_no_causes_by_any_column(second):
     plt.close("all")
 
 
+def test_the_title_names_the_value_with_the_highest_share_unless_it_has_few_lines():
+    rows = [("JPEG", "bad_region", 35, 483, 0.07), ("(none)", "bad_format", 21, 21, 1.0), ("PNG", "rotated", 1, 1, 1.0)]
+    tally = pd.DataFrame(rows, columns=["value", "cause", "count", "lines", "share"])
+    second = plot_by(tally, name="format").get_title().splitlines()[1]
+    assert second == "highest share: (none), 21 of 21 lines sent (100%)"
+    few = plot_by(tally.tail(1), name="format").get_title().splitlines()[1]
+    assert few == "highest share: PNG, 1 of 1 line sent (100%)"
+    plt.close("all")
+
+
 def test_causes_by_size_and_by_fact(first):
     assert tally_by(first, "side")["value"].unique().tolist() == ["100…199 px"]
     second = TableRun(**{**vars(first), "id": "2"})

@@ -141,9 +141,9 @@ def test_each_cause_has_a_panel_with_its_label_and_the_colour_of_its_family(runs
     ax = plot_causes(tally_causes(runs))
     labels = [panel.get_ylabel() for panel in ax.child_axes]
     assert len(labels) == 3 and len(set(labels)) == 3
-    data = matplotlib.colors.to_rgba(FAMILY_COLOURS["fix the data"])
+    data = matplotlib.colors.to_rgba(FAMILY_COLOURS["fix the image"])
     assert {bar.get_facecolor() for panel in ax.child_axes[:1] for bar in panel.patches} == {data}
-    assert "fix the data" in [text.get_text() for text in ax.texts]
+    assert "fix the image" in [text.get_text() for text in ax.texts]
     assert {cause.family for cause in CAUSES} <= set(FAMILY_COLOURS)
 
 
@@ -201,10 +201,11 @@ def test_predicted_categories_are_counted_by_the_shops_own_groups():
     tally = tally_predicted_categories(found, run, "type")
     assert tally.values.tolist() == [["Shoes", "4 Shoes", 2], ["(none)", "77", 1], ["箱包", "3 Bag", 1]]
     ax = plot_predicted_categories(tally, name="type")
-    assert ax.get_title() == "The service predicted the usual category of the group for 4 of 4 images"
+    assert ax.get_title() == ("Consistency of predictions: 4 of 4 images got the most common category of their group")
     assert sorted(text.get_text() for text in ax.texts) == ["1", "1", "2"]
     with pytest.raises(KeyError, match="no such column; it has row, type"):
         tally_predicted_categories(found, run, "brand")
+    assert "predicted by a sandbox" in ax.get_xlabel()
     none = plot_predicted_categories(tally_predicted_categories(found.iloc[:0], run, "type"))
     assert none.get_title() == "The service has predicted no category" and not none.axison
 

@@ -186,7 +186,7 @@ def test_text_without_a_font_is_explained_on_the_figure(monkeypatch, recwarn):
     ax.figure.canvas.draw()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["□□ (4 sent)"]
     assert [text.get_text() for text in ax.figure.texts] == [look.NO_GLYPH]
-    assert ax.get_title().splitlines()[1] == "most often: □□, 1 of 4 lines sent (25%)"
+    assert ax.get_title().splitlines()[1] == "highest share: □□, 1 of 4 lines sent (25%)"
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 import imgprep as ip
 from imgprep.core.language import texts
-from imgprep.ship.report.causes import BY_IMAGE, CAUSES, Family
+from imgprep.ship.report.causes import OWNERS, CauseTable, Family
 from imgprep.show.report_page import SHOWN_CARDS, _headline
 
 
@@ -57,9 +57,13 @@ def test_every_failed_line_is_one_persons_to_act_on(run, tmp_path):
     tiles = re.findall(r'<section class="tile"><h3><b>([\d,]+)</b> (.*?) <small>', page)
     failed = run.outcome[run.outcome["outcome"] == "failed"]
     assert sum(int(count.replace(",", "")) for count, _ in tiles) == len(failed)
-    by_image = int(failed["cause"].isin(BY_IMAGE).sum())
+    table = CauseTable().frame().set_index("cause")["family"]
+    assert table["bad_format"] == Family.IMAGE and set(Family) == set(OWNERS)
+    by_image = int(failed["cause"].map(table).eq(Family.IMAGE).sum())
     assert ("Photographer", by_image) in [(who, int(count)) for count, who in tiles]
-    assert {cause.id for cause in CAUSES if cause.id in BY_IMAGE and cause.family is Family.DATA} == BY_IMAGE
+    panel = ip.CauseExplorer(run)
+    panel.show("image_missing")
+    assert "Photographer · fix the image" in panel._parts.remedy.value
 
 
 def test_a_missing_image_has_a_reason_and_the_number_of_cards_is_bounded(run, tmp_path):

@@ -57,6 +57,11 @@ def test_failed_checks_come_first_in_the_colour_of_an_error():
     assert re.findall(r"<tr(?: class=\"(\w+)\")?><td", html) == ["error", "info", ""]
 
 
+def test_rules_without_a_message_beside_them_are_shown_by_title_and_id():
+    shown = cells(table_html(pd.DataFrame({"rule": ["int-attr-range"], "count": [3]})))
+    assert shown == ["IntAttr is outside 32 bits (int-attr-range)", "3"]
+
+
 def test_labels_shares_moments_and_missing_values_read_as_text():
     frame = pd.DataFrame(
         {
