@@ -53,7 +53,9 @@ def shots(folder: Path, report: Path) -> None:
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": 920, "height": 1064})
         page.goto(report.as_uri())
-        page.screenshot(path=str(IMAGES / "report.png"))
+        card = page.locator(".ip-card").first.bounding_box()  # the picture ends below the first row of cards
+        height = int(card["y"] + card["height"]) + 16 if card else 1064
+        page.screenshot(path=str(IMAGES / "report.png"), clip={"x": 0, "y": 0, "width": 920, "height": height})
         page = browser.new_page(viewport={"width": 1240, "height": 800})
         page.set_default_timeout(120_000)
         cell = "import imgprep as ip" + ANNOTATOR

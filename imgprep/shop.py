@@ -336,7 +336,7 @@ class Runs(list[Run]):
         return tally_predictions(self)
 
     def review(self, month: str | None = None, *, source: str = "") -> Review:
-        """Return the review of a month; see `review`."""
+        """Return the review of a month; see `imgprep.review`."""
         return review(self, month, source=source)
 
 
@@ -394,8 +394,8 @@ class Project:
 
         This is the file that the project names as ``earlier``, otherwise the newest copy that a run kept of another
         export of the same products; the catalogue of a retry does not count, as it may be a corrected one. If there is
-        neither, it is `catalogue` without its last 10 %, which then count as new. ``.attrs["origin"]`` describes its
-        source.
+        neither, it is `catalogue` without the last 10 % of its rows, which then count as new. ``.attrs["origin"]``
+        describes its source.
         """
         if (file := self.settings.earlier) is not None:
             earlier, origin = self.load(file), f"the file {file.name}"
@@ -405,7 +405,7 @@ class Project:
             kept = kept_export(other, catalogue)
             earlier = catalogue.head(len(catalogue) - max(1, len(catalogue) // 10)) if kept is None else kept
             remedy = "no earlier export is known; name it as earlier under [shop] in imgprep.toml"
-            generated = f"generated: this export without its last 10 % ({remedy})"
+            generated = f"generated: this export without the last 10 % of its rows ({remedy})"
             origin = generated if kept is None else "the newest run's copy of another export"
         earlier.attrs = {**earlier.attrs, "origin": origin}
         return earlier
@@ -425,7 +425,7 @@ class Project:
         return facts
 
     def check(self, catalogue: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Check every row, and with `facts` every image, against the project's rules and regions. See `check`."""
+        """Check every row, and with `facts` every image, against the project's rules; see `imgprep.check`."""
         files = None if facts is None else match_names(catalogue, self.images)
         return check(catalogue, facts, regions=self._drawn(), files=files, **self.settings.rules)
 
@@ -437,7 +437,7 @@ class Project:
         return match_names(catalogue, self.images)
 
     def match_files(self, catalogue: pd.DataFrame, **options: Any) -> pd.DataFrame:
-        """Return the product that each file among the project's images shows. See `match_files` for the options."""
+        """Return the product that each image file of the project shows; for the options, see `imgprep.match_files`."""
         with open_cluster(self.settings.cluster) as executor:
             return match_files(self.images, catalogue, **{"executor": executor, **options})
 
@@ -482,7 +482,8 @@ class Project:
     def practise(self, *, who: str | None = None, file: str | Path = "") -> RegionStore:
         """Return a new practice store with the project's regions or those in `file`, and suggestions.
 
-        The suggestion for each drawn region is recorded as if it had led to it. The demo shop has regions of its own.
+        The suggestion for each drawn region is recorded as if it had led to that region. The demo shop has regions of
+        its own.
         """
         store = RegionStore(Path(tempfile.mkdtemp(dir=self.work)) / "practice.sqlite", who=who)
         fill_practice(store, self.settings, file)
@@ -621,11 +622,11 @@ class Project:
         return self.submit(built, confirm=confirm, progress=progress).follow(progress=progress)
 
     def preflight(self, built: Built | str | Path | None = None) -> pd.DataFrame:
-        """Check keys, rights and settings, and with `built` also the uploaded batch. See `preflight`."""
+        """Check keys, rights and settings, and with `built` also the uploaded batch. See `imgprep.preflight`."""
         return preflight(self.settings, None if built is None else _folder(built))
 
     def upload(self, built: Built | str | Path, *, dry_run: bool = False, progress: bool = True) -> pd.DataFrame:
-        """Upload a batch: images first, then increment.meta. See `upload`."""
+        """Upload a batch: images first, then increment.meta. See `imgprep.upload`."""
         with open_cluster(self.settings.cluster) as executor:
             return upload(
                 _folder(built),
@@ -639,7 +640,7 @@ class Project:
             )
 
     def submit(self, built: Built | str | Path, *, confirm: str | None = None, progress: bool = True) -> Run:
-        """Start the task for an uploaded batch; `Run.follow` then waits for its end. See `submit`."""
+        """Start the task for an uploaded batch; `Run.follow` then waits for its end. See `imgprep.submit`."""
         return submit(_folder(built), self.settings, runs=self.settings.runs, confirm=confirm, progress=progress)
 
     def tasks(self) -> pd.DataFrame:
@@ -666,7 +667,7 @@ class Project:
         return Runs(own)
 
     def trace(self, product_id: str, *, ask: bool = False) -> Trace:
-        """Return everything that happened to a product; with `ask`, ask the gallery about it now. See `trace`."""
+        """Return the history of a product; with `ask`, ask the gallery about its images now. See `imgprep.trace`."""
         return trace(product_id, self.settings, ask=ask)
 
     def retry(self, run: Run, catalogue: pd.DataFrame | None = None, *, progress: bool = True) -> Retry:
@@ -698,7 +699,7 @@ class Project:
         return dump_gallery(self.settings, progress=progress)
 
     def reconcile(self, *, dump: str | Path | None = None, sample: int | None = None) -> Reconciliation:
-        """Compare the project's runs with an export of the gallery, or with a sample that is asked. See `reconcile`."""
+        """Compare the runs with an export of the gallery, or with answers about a sample. See `imgprep.reconcile`."""
         return reconcile(self.runs(), dump=dump, sample=sample, settings=self.settings)
 
     def verify(self, **options: Any) -> Verification:

@@ -65,5 +65,5 @@ def load_facts(file: str | Path) -> ServiceFacts:
         raise ConfigError(f"{path}: cannot be read: {error}; delete it, or run `imgprep calibrate` again") from error
     tables = {name: found.get(name, {}) for name in _TABLES}
     if found.get("version") != _VERSION or not all(isinstance(table, dict) for table in tables.values()):
-        raise ConfigError(f"{path}: does not have version {_VERSION}; delete it, or run `imgprep calibrate` again")
+        raise ConfigError(f"{path}: the file's version is not {_VERSION}; delete it, or run `imgprep calibrate` again")
     return ServiceFacts(str(found.get("gallery", "")), **tables)

@@ -425,7 +425,7 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
         if keys is None:
             raise ConfigError(f"{file}: {_unknown(f'[{table}]', table, _FILE_KEYS)}")
         if not isinstance(entries, Mapping):
-            raise ConfigError(f"{file}: {table} must be a table: put [{table}] on a line, and its keys below")
+            raise ConfigError(f"{file}: {table} must be a table: start it with [{table}], and put its keys below")
         for key, value in entries.items():
             if any(secret in key.lower() for secret in _SECRETS):
                 raise ConfigError(

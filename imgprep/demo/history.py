@@ -226,7 +226,7 @@ class _History:
         self.story["sent"].append({"week": week + 1, **_ends(run)})
 
     def _change(self, week: int) -> None:
-        """Lower some prices; in some weeks, give new products a season that is too long, for one week."""
+        """Lower some prices; in some weeks, give new products an overlong season text for one week."""
         faulty = {row[0] - 1 for fault in self.truth["faults"].values() for row in fault["rows"]}
         long = self.story["too_long"]
         for at, record in enumerate(self.records):

@@ -18,7 +18,7 @@ from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
 from imgprep.load.catalogue import load_catalogue
 
-#: Most regions returned by `practice_regions`, which notebook 02 uses.
+#: Maximum number of regions returned by `practice_regions`, which notebook 02 uses.
 MOST_REGIONS = 20
 _REGION = ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2", "width", "height", "digest", "how"]
 

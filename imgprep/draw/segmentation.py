@@ -31,7 +31,7 @@ GREYISH = 0.35
 DARKEST = 0.46
 #: Share of edge pixels above which the fitted ground is a gradient, and is subtracted before the sides are compared.
 GRADED = 0.6
-#: Distance from a side, in its spreads, above which pixels are equally unlike it.
+#: Distance from a side, in multiples of its spread, above which pixels count as equally different from it.
 FAR = 40.0
 
 _SIDE = 320
@@ -84,7 +84,7 @@ def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
 
 
 def likely_subject(colours: Floats, ground: Ground) -> tuple[Floats, float]:
-    """Map each pixel's difference from the image's sides, 0 … 1, weighted towards the centre; also return its level."""
+    """Map each pixel's difference (0 to 1) from the image's sides, weighted towards the centre, and its level."""
     height, width = colours.shape[:2]
     band = max(2, round(0.04 * min(height, width)))
     light = colours[..., 0]
@@ -140,7 +140,7 @@ def find_model() -> Path | None:
 
 
 def salient(rgb: NDArray[np.uint8], model: str | os.PathLike[str]) -> Floats | None:
-    """Return the saliency model's map of the subject (height × width, 0 … 1), or None if the model finds none."""
+    """Return the saliency model's map of the subject (height × width, 0 to 1), or None if the model finds none."""
     cv2, net, lock = _load(str(Path(model).absolute()))
     values = cv2.resize(rgb, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     values = (values / max(float(values.max()), 1.0) - _MEAN) / _SPREAD

@@ -25,7 +25,7 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
     people : sequence of str
         Names of the people.
     shared : float
-        Share of the products, 0 … 1, assigned to everyone to measure `agreement`.
+        Share of the products, 0 to 1, assigned to everyone to measure `agreement`.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def agreement(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``PicName``, ``ProductId``, ``state_a``, ``state_b``, ``iou`` (intersection over union, 0 … 1; NA unless both
+        ``PicName``, ``ProductId``, ``state_a``, ``state_b``, ``iou`` (intersection over union, 0 to 1; NA unless both
         drew a region), worst first. ``.attrs["summary"]``: number of images (``pictures``), share with equal states,
         mean IoU, and share with IoU ≥ 0.9.
 

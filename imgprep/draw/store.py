@@ -341,7 +341,7 @@ class RegionStore:
     @returns_table
     def conflicts(self) -> pd.DataFrame:
         """Return the open merge conflicts, one per row: ``PicName``, ``ProductId``, the revisions ``ours`` and
-        ``theirs``, the ``state``, ``who`` and edges of each, and ``iou`` (0 … 1).
+        ``theirs``, the ``state``, ``who`` and edges of each, and ``iou`` (0 to 1).
         """
         rows = self.connection().execute("SELECT * FROM conflict ORDER BY pic_name, product_id, theirs").fetchall()
         dtypes: dict[str, Any] = {"PicName": "str", "ProductId": "str"}

@@ -92,7 +92,7 @@ def suggest_region(
     Region
         The region in full-size pixels of the upright frame; the whole image if nothing stands out.
     float
-        Confidence, 0 … 1: roughly the probability that the region needs no change (IoU over 0.9). 0 if none was found.
+        Confidence, 0 to 1: roughly the probability that the region needs no change (IoU over 0.9). 0 if none was found.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def suggest_regions(
     -------
     pandas.DataFrame
         One row per distinct name, in order: ``PicName``; ``x1, y1, x2, y2`` in full-size pixels of the upright frame;
-        ``confidence`` (0 … 1) and ``method`` as in `suggest_region`; ``problem``, the reason if nothing is suggested.
+        ``confidence`` (0 to 1) and ``method`` as in `suggest_region`; ``problem``, the reason if nothing is suggested.
 
     Examples
     --------

@@ -10,7 +10,7 @@ import pandas as pd
 
 from imgprep.core.frames import returns_table
 
-#: Thresholds of IoU at which drawings saved are counted.
+#: IoU thresholds for which the saved drawings are counted.
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
@@ -135,7 +135,7 @@ def tally_drawings_saved(compared: pd.DataFrame, *, thresholds: Iterable[float] 
     compared : pandas.DataFrame
         Result of `Project.service_regions`; rows without a region of ours or an answer are left out.
     thresholds : iterable of float
-        IoU, 0 … 1, from which a box agrees.
+        IoU, 0 to 1, from which a box agrees.
 
     Returns
     -------

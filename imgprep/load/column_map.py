@@ -271,7 +271,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
         raise ConfigError(f"{file}: is not valid TOML: {error}") from error
     shop = document.setdefault("shop", tomlkit.table())
     if not isinstance(shop, MutableMapping):
-        raise ConfigError(f"{file}: shop must be a table: put [shop] on a line, and its keys below")
+        raise ConfigError(f"{file}: shop must be a table: start it with [shop], and put its keys below")
     if isinstance(shop.get("columns"), MutableMapping):
         _rewrite(shop["columns"], plain)
     else:

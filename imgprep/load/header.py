@@ -101,7 +101,12 @@ def _like_data(export: Export) -> str:
         if _is_image(cell) and sum(map(_is_image, values)) >= least:
             reasons.append((0, f"{cell[:60]!r} is an image, as are the values below it"))
         elif _has_image(cell) and sum(map(_has_image, values)) >= least:  # such as "images/1.jpg Shirt"
-            reasons.append((0, f"{cell[:60]!r} contains an image among other words; put them in separate columns"))
+            reasons.append(
+                (
+                    0,
+                    f"{cell[:60]!r} contains an image name among other words; put image names in their own column",
+                )
+            )
         elif not named and _NUMBER.fullmatch(cell) and sum(map(bool, map(_NUMBER.fullmatch, values))) >= least:
             reasons.append((1, f"{cell[:60]!r} is a number, as are the values below it"))
         elif not named and (times := values.count(cell)) > 1:

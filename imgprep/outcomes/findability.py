@@ -472,7 +472,7 @@ def _needs_category(answer: _Answers, ranks: Mapping[str, Any]) -> bool:
 
 
 def _alike(facts: pd.DataFrame) -> Mapping[str, int]:
-    """Return the group of near-duplicates of each image that has any."""
+    """Return the group of near-duplicates for each image that has near-duplicates."""
     if not {"phash", "pixels", "entropy"} <= set(facts.columns):
         return {}
     groups = find_duplicates(facts)

@@ -79,7 +79,7 @@ def service_regions(
     regions : RegionStore or mapping, optional
         Our regions: a store, or PicName → `Region`.
     threshold : float
-        IoU, 0 … 1, from which two regions agree.
+        IoU, 0 to 1, from which two regions agree.
     again : bool
         Ask about every image, even if its answer is kept.
     into : path, optional
@@ -98,7 +98,7 @@ def service_regions(
         ``state`` (``region``; NA if the service detects no subject, or was not asked) and ``x1, y1, x2, y2``, the
         service's Region in pixels of the upright image; ``subjects``, its MultiRegion, a tuple of `Region`;
         ``category``, predicted by the service; ``state_ours``, ``x1_ours, y1_ours, x2_ours, y2_ours``, our decision on
-        this version of the file; ``iou`` (overlap of both, 0 … 1; a whole image counts as its frame); ``agree``
+        this version of the file; ``iou`` (overlap of both, 0 to 1; a whole image counts as its frame); ``agree``
         (``iou`` ≥ `threshold`, or we left it to the service; NA if we have no decision); ``CategoryId``, the shop's, if
         its rows agree on one; ``same_category``; ``digest, width, height`` (of the upright image); ``problem`` (why an
         image was not asked about). `RegionAnnotator`, `agreement` and `tally_drawings_saved` take this frame.

@@ -33,7 +33,7 @@ def tally_outcomes(runs: Run | Iterable[Run]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per run, oldest first: ``run, lines, imported, deleted, failed, unknown`` (the four outcomes sum to
-        ``lines``), ``success`` (the share of first-time lines that were imported or deleted, 0 … 1; NaN without any),
+        ``lines``), ``success`` (the share of first-time lines that were imported or deleted, 0 to 1; NaN without any),
         ``again`` (lines sent again), ``backlog`` (images open after the run, each counted once). See
         `imgprep.outcomes.counting` for the rule. ``.attrs["again"]``: the same counts for lines sent again.
 

@@ -54,7 +54,7 @@ class Verification:
     images : int
         Number of images that the runs say are held.
     interval : tuple of float
-        Share of these images, 0 … 1, that are there as sent: lower and upper limit of the confidence interval.
+        Share of these images, 0 to 1, that are there as sent: lower and upper limit of the confidence interval.
     sentence : str
         The result in words.
     at : str
@@ -108,9 +108,9 @@ def verify_gallery(
         Number of held images to ask about; default: the smallest number that, with `confidence`, contains an image that
         is not there as sent if at least `margin` of all are not.
     confidence : float
-        Confidence of the sample size and of the interval, 0 … 1.
+        Confidence of the sample size and of the interval, 0 to 1.
     margin : float
-        See `sample`, 0 … 1.
+        See `sample`, 0 to 1.
     deleted : pandas.DataFrame, optional
         ``ProductId, PicName`` of images that should not be there; the sample is drawn from these, too.
     into : path, optional

@@ -127,8 +127,8 @@ def build_batch(
     tier : str, optional
         How deeply to inspect the images; default: ``decode``, but ``header`` in OSS, where decoding reads every byte.
     target : path, optional
-        The address in OSS, ``oss://BUCKET/PATH``, that the batch will be uploaded to. Images that already lie there or
-        below need no copy; their names then start at `target`, and repaired copies get names of their own.
+        The address in OSS, ``oss://BUCKET/PATH``, that the batch will be uploaded to. Images already in that folder
+        or below it need no copy; their names then start at `target`, and repaired copies get names of their own.
     keep_refused : bool
         Send every row that can be written, even if `check` expects refusal, to compare prediction with outcome.
     prepare : bool
@@ -233,7 +233,7 @@ def build_batch(
 def _inspect_copies(
     names: pd.Series, outbox: Path, executor: Elsewhere, *, cache: str | Path | None, progress: bool
 ) -> pd.DataFrame:
-    """Return the facts of the copies; on this machine, which has them, if a worker does not reach their folder."""
+    """Return facts about the copies; inspect them on this machine if the workers cannot reach their folder."""
     if executor is not None:
         try:
             return inspect_images(names, outbox, executor=executor, cache=cache, progress=progress)

@@ -96,7 +96,7 @@ def _errors(rows: pl.DataFrame, findings: pd.DataFrame) -> pl.DataFrame:
     """Return ``_i``, ``rules`` (ids of the errors, in order) and ``only_refused`` for every row with errors."""
     table = to_polars(findings, ["rule", "severity", "row", *_KEY])
     errors = table.filter((pl.col("severity") == Severity.ERROR.value) & pl.col("row").is_not_null())
-    failing = rows["row"].is_in(errors["row"].unique().implode())  # few rows, of which no join need look up the rest
+    failing = rows["row"].is_in(errors["row"].unique().implode())  # few rows, so no join has to look up the others
     own = rows.select("_i", "row", *_KEY, "name").filter(failing)
     matched = errors.join(own, on="row", how="inner", suffix="_row", maintain_order="left").filter(
         (pl.col("ProductId").is_null() | pl.col("ProductId").eq_missing(pl.col("ProductId_row")))

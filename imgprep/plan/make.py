@@ -67,7 +67,7 @@ def plan_batch(
         Service type of the instance. Most types other than product store a single category, so differences in
         CategoryId are ignored for them.
     last : pandas.DataFrame, optional
-        The last export's catalogue. If this one has collapsed against it (`compare_exports`), nothing is planned.
+        The last export's catalogue. If this one has collapsed compared with it (`compare_exports`), nothing is planned.
     confirm_rows : int, optional
         The number of rows in the catalogue, to confirm that the collapse is intended.
 
@@ -79,7 +79,8 @@ def plan_batch(
     Raises
     ------
     ConfigError
-        The catalogue has collapsed against `last`; a name in `ignore` is not compared; `known` is not a gallery state.
+        The catalogue has collapsed compared with `last`; a name in `ignore` is not compared; `known` is not a gallery
+        state.
 
     Notes
     -----

@@ -42,7 +42,7 @@ class Baseline:
     known : pandas.DataFrame, optional
         A gallery state (`gallery_state`); without it, everything is new.
     last : pandas.DataFrame, optional
-        The catalogue from the last export; if this one has collapsed against it, nothing is built.
+        The catalogue from the last export; if this one has collapsed compared with it, nothing is built.
     delete_missing : bool
         DELETE images that the gallery holds and the catalogue lacks.
     ignore : collection of str

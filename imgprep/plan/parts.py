@@ -123,7 +123,7 @@ class Parts:
 
     @property
     def excluded(self) -> pd.Series[Any]:
-        """The number of excluded rows by reason, most first."""
+        """The number of excluded rows by reason, most frequent first."""
         counts = pd.DataFrame([part["excluded"] for part in self._parts], dtype="float64").sum()
         return counts.astype("int64").sort_values(ascending=False).rename("rows").rename_axis("reason")
 
@@ -154,7 +154,7 @@ def build_parts(
     """Check and plan an export of any size, and write it as several batch folders.
 
     The export is never in memory as a whole: its rows are divided by product, and each part becomes a batch folder.
-    Findings and lines are those of `check` and `plan_batch` on the whole catalogue. A repeated call goes on with the
+    Findings and lines are those of `check` and `plan_batch` on the whole catalogue. A repeated call continues with the
     first part that is not finished; if the export or a setting has changed, it starts over. No part can be sent before
     all are finished.
 
@@ -249,7 +249,7 @@ class _Job:
         self.names: pl.Series | None = None
 
     def open(self, reading: Mapping[str, Any]) -> None:
-        """Go on with what is finished, or start over if it was made from other input."""
+        """Continue after the finished parts, or start over if they were made from other input."""
         found = sorted(item.name for item in self.out.iterdir()) if self.out.is_dir() else []
         strangers = [name for name in found if name != LOG and not name.startswith(DRAFT)]
         state = _read_state(self.out)
@@ -267,12 +267,12 @@ class _Job:
                 if not ((folder / META_NAME).exists() or (folder / HELD_META).exists()):
                     state["parts"].pop(str(part), None)
             if 0 < len(self.state["parts"]) < self.count:
-                _log.warning("%s: goes on after %d of %d parts", self.out, len(self.state["parts"]), self.count)
+                _log.warning("%s: continues after %d of %d parts", self.out, len(self.state["parts"]), self.count)
             return
         before = state.get("key")
         if before:
             changed = [name for name in key if key[name] != before.get(name)] or ["set of files in the parts"]
-            _log.warning("%s: starts over, because of another %s", self.out, ", ".join(changed))
+            _log.warning("%s: starts over, because of a change of: %s", self.out, ", ".join(changed))
         folders = list(dict.fromkeys([*earlier, *self.folders]))  # of more parts than now, the others stay empty
         for folder in folders:
             require_batch_folder(folder, [], [self.path])
@@ -330,7 +330,7 @@ class _Job:
         self.save()
 
     def catalogue(self, part: int) -> pd.DataFrame:
-        """Return a part of the catalogue, as `load_catalogue` returns the whole."""
+        """Return a part of the catalogue, in the form in which `load_catalogue` returns the whole."""
         import pyarrow.parquet as pq  # noqa: PLC0415  heavy: it brings file systems and TLS
 
         kinds = {pa.large_string(): pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}
@@ -359,7 +359,7 @@ class _Job:
                 self._plan(part, *(self._checked(part) if self.two_steps else self._check(part)))
 
     def _unfinished(self, step: str, bar: Any) -> Iterator[int]:
-        """Yield each part that is not finished, and save afterwards that it is; one may show that all must repeat."""
+        """Yield each unfinished part, and then save that it is finished; one may show that all must be repeated."""
         while len(done := self.state[step]) < self.count:
             bar.update(len(done) - bar.n)
             yield next(part for part in range(self.count) if str(part) not in done)
@@ -453,7 +453,7 @@ class _Job:
         if self.facts_file is None or self.state["facts"]:
             return
         with self.written.temporary() as place, ExitStack() as stack:
-            # Facts and names meet by name, in as many buckets as there are parts.
+            # Facts and names are joined by name, in as many buckets as there are parts.
             names, facts = ([place / f"{kind}{number}" for number in range(self.count)] for kind in ("n", "f"))
             with Writers(names) as writers:
                 for part in range(self.count):

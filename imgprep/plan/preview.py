@@ -41,7 +41,7 @@ class BlastRadius:
 
     @property
     def share(self) -> float:
-        """Lost share of the images held, 0 … 1; 1 if images are lost and the gallery's state is unknown."""
+        """Lost share of the images held, 0 to 1; 1 if images are lost and the gallery's state is unknown."""
         if not self.images:
             return 0.0
         return min(self.images / self.held, 1.0) if self.held else 1.0

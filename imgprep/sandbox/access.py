@@ -157,7 +157,7 @@ def _checked(source: Document, what: str, *, needs: str) -> Mapping[str, Any]:
     for number, statement in enumerate(statements, 1):
         where = f"{what}, statement {number}"
         if not isinstance(statement, Mapping):
-            raise ValueError(f"{where}: is not an object; write {{...}}")
+            raise ValueError(f"{where}: is not an object; use {{...}}")
         if statement.get("Effect") not in ("Allow", "Deny"):
             raise ValueError(f"{where}: Effect must be Allow or Deny")
         for name in ("Action", needs):

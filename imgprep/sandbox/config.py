@@ -82,7 +82,7 @@ class Switches:
     qps : int
         The instance's limit of searches per second, as in Detail; the vendor sells 1, 5 and 10.
     shuffled : bool
-        Deal out the scores of searches at random: a ranking that has nothing to do with the images.
+        Assign the scores of searches at random, so that the ranking has nothing to do with the images.
     task_ids : {"documented", "string", "integer"}
         Type of Id in answers from IncreaseInstance and DumpMeta; ``documented`` is ``string``. Lists have integers.
     task_seconds : float

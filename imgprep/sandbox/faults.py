@@ -64,8 +64,8 @@ class Fault(Rule):
     kind : str
         What happens, see `FaultKind`.
     rate : float
-        Share of the matching requests that are affected, 0…1. The choice depends on `seed`, the operation, the key and
-        how often that key was requested, but not on time or threads, so a run can be repeated.
+        Share of the matching requests that are affected, 0 to 1. The choice depends on `seed`, the operation, the key
+        and how often that key was requested, but not on time or threads, so a run can be repeated.
     operation : str or sequence of str
         OSS operations: ``PutObject``, ``GetObject``, ``HeadObject``, ``ListObjects``, ``UploadPart``, …; empty: all.
     key : str
@@ -86,7 +86,7 @@ class Fault(Rule):
     Raises
     ------
     ValueError
-        If the kind is unknown, or the rate is outside 0…1.
+        If the kind is unknown, or the rate is not between 0 and 1.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class Fault(Rule):
         if self.kind not in get_args(FaultKind):
             raise ValueError(f"fault {self.kind!r}: unknown kind; use one of {', '.join(get_args(FaultKind))}")
         if not 0 <= self.rate <= 1:
-            raise ValueError(f"fault {self.kind}: rate {self.rate} must be within 0…1")
+            raise ValueError(f"fault {self.kind}: rate {self.rate} must be between 0 and 1")
 
 
 def planned(plan: Planned) -> list[Rule]:

@@ -210,7 +210,7 @@ class Sandbox:
         Parameters
         ----------
         done : float
-            The share of each task's lines, 0 … 1, that is processed before the cancellation.
+            The share of each task's lines, 0 to 1, that is processed before the cancellation.
         status : str
             The status in IncreaseList after the cancellation; the vendor does not document it.
         report : bool

@@ -11,6 +11,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
+from imgprep.core.text import counted
 from imgprep.plan.batch_folder import read_about
 from imgprep.plan.compare import gallery_digest, known_in_part
 from imgprep.ship.checks import read_checks, saved_checks
@@ -60,7 +61,7 @@ def change_since(folder: Path, settings: Settings, runs: Path, *, beside: Collec
         return None
     by = [f"run {run.id}" for run in newer[-_NAMED:]] + ([f"the export {dump.name}"] if dump and is_newer else [])
     by += [f"the check {file.name}" for file in newer_checks[-_NAMED:]]
-    more = f" and {len(newer) - _NAMED} more runs" if len(newer) > _NAMED else ""
+    more = f" and {counted(len(newer) - _NAMED, 'more run')}" if len(newer) > _NAMED else ""
     when = "" if planned is None else f" ({datetime.fromtimestamp(planned, UTC):%Y-%m-%d %H:%M} UTC)"
     return f"the gallery has changed since this batch was planned{when}: by {', '.join(by)}{more}"
 

@@ -35,8 +35,8 @@ FOR_PHOTOGRAPHERS: dict[str, tuple[str, str]] = {
     "image-several-pictures": ("Several images in one file", "Send one image per file, without animation or pages."),
     "image-cmyk": ("Print colours (CMYK)", "Export in sRGB."),
     "image-deep": ("More than 8 bits per channel", "Export with 8 bits per channel, sRGB."),
-    "image-transparent": ("The background is transparent", "Put it on plain white."),
-    "image-narrow": ("Very long or very narrow", "Crop it to the product."),
+    "image-transparent": ("The background is transparent", "Put the product on plain white."),
+    "image-narrow": ("Very long or very narrow", "Crop the image to the product."),
     "image-extension-differs": (
         "The extension does not match the format",
         "Export it again; renaming does not convert it.",

@@ -31,7 +31,7 @@ from imgprep.show.template import figure_uri, template, write_page
 
 #: Failed lines shown as cards, shared among the causes.
 SHOWN_CARDS = 18
-#: Most rows shown in tables.
+#: Maximum number of rows shown in tables.
 SHOWN_ROWS = 200
 #: Longest side of a card's image, pixels.
 _SIDE = 116
@@ -163,7 +163,7 @@ def _by_who(causes: list[dict[str, Any]], t: Texts) -> list[dict[str, Any]]:
 
 
 def _failed(run: Run, causes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the failed lines with their expected outcome and the label of their cause, commonest cause first."""
+    """Return the failed lines with their expected outcome and the label of their cause, most common cause first."""
     labels = {cause["cause"]: cause["label"] for cause in causes}
     failed = run.outcome[run.outcome["outcome"] == Outcome.FAILED]
     lines = records(failed.merge(run.batch[["line", "Region", "expected"]], on="line", how="left"))

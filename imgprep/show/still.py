@@ -8,7 +8,7 @@ from typing import Any
 from imgprep.core.language import Texts, texts
 from imgprep.show.template import template
 
-#: Most entries of a list that are shown.
+#: Maximum number of entries shown of a list.
 LISTED = 15
 
 

@@ -177,7 +177,7 @@ def test_a_repeated_call_goes_on_where_the_last_one_stopped_and_sends_nothing_be
     monkeypatch.setattr(build, "divide", None)  # the rows are not divided again
     again = build_parts(export, out, parts=4, progress=False)
     assert seen == ["part-1", "part-2", "part-3", "part-3", "part-4"]
-    assert "goes on after 2 of 4 parts" in caplog.text
+    assert "continues after 2 of 4 parts" in caplog.text
     assert lines(out) == lines(whole.folder)
     assert_rows(again.findings, whole.findings)
     build_parts(export, out, parts=4, progress=False)
@@ -210,11 +210,11 @@ def test_a_changed_export_or_setting_starts_anew(export, tmp_path, caplog):
     out = tmp_path / "out"
     build_parts(export, out, parts=2, progress=False)
     build_parts(export, out, parts=2, rules=Rules(severity={"category-missing": "off"}), progress=False)
-    assert "starts over, because of another rule" in caplog.text
+    assert "starts over, because of a change of: rule" in caplog.text
     fewer = tmp_path / "catalogue.parquet"
     pd.read_parquet(export).head(20).to_parquet(fewer)
     built = build_parts(fewer, out, parts=1, progress=False)
-    assert "because of another export, number of parts, rule" in caplog.text
+    assert "because of a change of: export, number of parts, rule" in caplog.text
     assert lines(out).keys() == {"part-1"}, "a part of the earlier export could be sent"
     assert built.rows == 20
 

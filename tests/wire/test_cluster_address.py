@@ -79,7 +79,7 @@ def test_commands_work_on_the_cluster_that_they_are_given(project, sandbox, addr
     sent = [request.key for request in sandbox.requests if request.operation in ("PutObject", "CopyObject")]
     assert len(sent) == len(set(sent)) == COUNT + 1
     assert main(["check", *words[:-1], "tcp:nowhere"]) == 2
-    assert "write the scheduler's address" in capsys.readouterr().err
+    assert "use the scheduler's address" in capsys.readouterr().err
 
 
 def test_every_step_of_a_project_works_on_its_cluster(project, capsys):

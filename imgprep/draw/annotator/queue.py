@@ -35,7 +35,7 @@ class ServiceBox(NamedTuple):
     same_category: bool | None = None  #: whether it predicts the shop's category; None if either is unknown
 
     def disagreement(self, region: Region | None, state: str) -> float | None:
-        """Return 1 − IoU with a region of ours or the whole image, 0 … 1; None if there is nothing to compare."""
+        """Return 1 − IoU with a region of ours or the whole image, 0 to 1; None if there is nothing to compare."""
         if state == "service":
             return 0.0
         if region is None and state == "whole" and self.size:

@@ -15,10 +15,10 @@ from imgprep.draw.store import EDGES, Entry
 ANSWERS_KEPT = 2000
 
 #: Reasons for refusing a save.
-SETTLED = "{name}: the conflict has been settled or changed in the meantime; look at it again"
+SETTLED = "{name}: the conflict has been settled or changed in the meantime; look at the image again"
 NOT_READ = "{name}: cannot be read, so no region can be saved for it"
 OTHER_SIZE = "{name}: the box was drawn on {drawn} px, but the image has {size}"
-CHANGED = "{name}: the file changed while the box was being drawn; look at it again"
+CHANGED = "{name}: the file changed while the box was being drawn; look at the image again"
 
 
 class Saver:

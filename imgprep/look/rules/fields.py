@@ -301,7 +301,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.INFO,
         source="guide",
         what="CategoryId is missing: the service predicts one from the image",
-        remedy=f"map it if the shop's category is more reliable than a prediction; {SEARCH_CATEGORY}",
+        remedy=f"map CategoryId if the shop's category is more reliable than a prediction; {SEARCH_CATEGORY}",
         scope="add",
         test=lambda sheet: pl.col("CategoryId").is_null() if sheet.service is Service.PRODUCT else pl.lit(value=False),
     ),

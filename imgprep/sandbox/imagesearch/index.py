@@ -23,7 +23,7 @@ Box: TypeAlias = tuple[int, int, int, int]
 
 #: Longest side of the thumbnail, and the side of the grid on which subjects are separated.
 SIDE, _GRID = 64, 16
-#: Difference from the border, 0 … 255, from which a pixel belongs to a subject.
+#: Difference from the border, 0 to 255, from which a pixel belongs to a subject.
 _CONTRAST = 32
 #: Minimum share of the grid that a subject covers, and the maximum number of subjects.
 _LEAST, SUBJECTS = 0.02, 3
@@ -149,7 +149,7 @@ def category_of(image: dict[str, Any]) -> int:
 def ranked(
     feature: bytes, images: Sequence[dict[str, Any]], *, shuffled: bool = False
 ) -> list[tuple[float, dict[str, Any]]]:
-    """Return images with their scores, 0 … 1, best first; with `shuffled`, the scores are dealt out at random."""
+    """Return images with their scores, 0 to 1, best first; with `shuffled`, the scores are assigned at random."""
     if not images:
         return []
     table = np.frombuffer(b"".join(map(feature_of, images)), np.uint8).reshape(len(images), -1).astype(np.float32)

@@ -167,7 +167,7 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
     OpenPoint("animation", "the first frame of an animated image is used", "an animated image is refused"),
     OpenPoint("colours", "CMYK and 16-bit images are accepted", "CMYK and 16-bit images are refused"),
     OpenPoint("alpha", "an image with transparency is accepted", "an image with transparency is refused"),
-    OpenPoint("odd_orientation", "an EXIF orientation outside 1...8 counts as absent", "it counts as rotation"),
+    OpenPoint("odd_orientation", "an EXIF orientation outside 1 to 8 counts as absent", "it counts as rotation"),
     OpenPoint("region_spaces", "spaces around a Region's numbers are skipped", "spaces make a Region invalid"),
     OpenPoint(
         "region_edge",

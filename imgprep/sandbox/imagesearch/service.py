@@ -41,7 +41,7 @@ MAX_BODY = 64 * 1024
 MAX_PIC_BODY = 4 * MAX_BYTES + MAX_BODY
 #: Limits of a search. Source: the vendor's pages on SearchImageByName and on error codes.
 MOST_RESULTS, LAST_START, DEFAULT_RESULTS = 100, 499, 10
-#: Most calls that are remembered for tests.
+#: Maximum number of calls remembered for tests.
 REMEMBERED = 200_000
 INCREASE_LIST_MAX = 500
 DUMP_META_LIST_MAX = 30

@@ -28,7 +28,7 @@ def plot_findings(findings: pd.DataFrame | Built | Run, *, ax: Axes | None = Non
     Parameters
     ----------
     findings : pandas.DataFrame, Built or Run
-        From `imgprep.check`, or their `imgprep.tally_rules`; of a built batch or a run, its findings.
+        From `imgprep.check`, or a table from `imgprep.tally_rules`; a built batch or a run stands for its findings.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -241,7 +241,7 @@ def _plan_answer(total: pd.Series, t: Texts) -> str:
     return t(", ").join([t(first, images=t.counted(count, "image")), *rest])
 
 
-#: Action of a plan → what a title says of it: as the first one, and after another one.
+#: Action of a plan → its text in a title, as the first action and after another one.
 _ACTS = {
     "add": ("The batch adds {images}", "adds {count}"),
     "replace": ("The batch replaces {images}", "replaces {count}"),

@@ -185,7 +185,7 @@ def chart(
                 if isinstance(it, pd.DataFrame) and missing
                 else type(it).__name__
             )
-            raise ConfigError(f"{plot.__name__} cannot draw {what}; give it {accepted}")
+            raise ConfigError(f"{plot.__name__} cannot draw {what}; pass {accepted}")
 
         @wraps(plot)
         def drawing(*args: Any, **named: Any) -> Drawn:

@@ -31,7 +31,7 @@ from imgprep.look.match_panel import MatchPanel
 from imgprep.look.rules.book import _SUBJECTS, NOT_SENT, RULES, check, title
 from imgprep.look.rules.rule import plain
 from imgprep.meta.rules import META_RULES
-from imgprep.outcomes import retry, review
+from imgprep.outcomes import retry, review, tallies
 from imgprep.outcomes.asking import SANDBOX_NOTE
 from imgprep.outcomes.cause_explorer import (
     _FILTERS,
@@ -44,7 +44,6 @@ from imgprep.outcomes.cause_explorer import (
 from imgprep.outcomes.cause_explorer import NOT_THERE as NO_FOLDER_HAS_IT
 from imgprep.outcomes.findability import REMEDIES
 from imgprep.outcomes.reconcile import OVERLAP
-from imgprep.outcomes.tallies import _SANDBOX_CATEGORIES
 from imgprep.outcomes.trace import _answer
 from imgprep.outcomes.verify import AS_SENT, NOT_THERE, _sentence
 from imgprep.plan import model, preview
@@ -192,7 +191,14 @@ def texts_in_tables():
     yield from (*_TIES.values(), "no reason found", *filter(None, REMEDIES), *REMEDIES.values())
     yield from (*_NAMES.values(), *_FILTERS, END_UNKNOWN, *_TO_CHECK)
     yield from (*CATEGORIES.values(), *_SUBJECTS.values(), "rows", "export", "(none)")
-    yield from (*review.STAGES, *review._AGES, *review._MEASURES, review.NOT_ASKED, SANDBOX_NOTE, _SANDBOX_CATEGORIES)
+    yield from (
+        *review.STAGES,
+        *review._AGES,
+        *review._MEASURES,
+        review.NOT_ASKED,
+        SANDBOX_NOTE,
+        tallies._SANDBOX_CATEGORIES,
+    )
     yield from _GROUPS.values()
     yield from (*still._STATES.values(), *HOWS, *(field.meaning for field in FIELDS), SEARCH_CATEGORY)
     yield from (mapping_panel._UNUSED, mapping_panel._KEPT, mapping_panel._CLEARED, mapping_panel._BY_SERVICE[0])

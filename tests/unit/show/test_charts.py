@@ -100,14 +100,12 @@ def test_a_chart_takes_its_subject_from_a_batch_or_a_run_and_refuses_others(runs
     assert plot_plan(built).get_title() == "The batch adds 3 images"
     assert len(plot_images(built).axes) == len(plot_images(facts).axes) == 4
     assert plot_causes(iter(runs)).get_title() == plot_causes(runs).get_title()
-    with pytest.raises(
-        ConfigError, match="plot_causes cannot draw a frame without run, cause, lines; give it runs, or"
-    ):
+    with pytest.raises(ConfigError, match="plot_causes cannot draw a frame without run, cause, lines; pass runs, or"):
         plot_causes(findings)
-    with pytest.raises(ConfigError, match="plot_findings cannot draw SimpleNamespace; give it findings, their tally"):
+    with pytest.raises(ConfigError, match="plot_findings cannot draw SimpleNamespace; pass findings, their tally"):
         plot_findings(SimpleNamespace(plan=diff))
     for plot, wrong in [(plot_causes, built), (plot_outcomes, "runs"), (plot_plan, facts), (plot_regions, facts)]:
-        with pytest.raises(ConfigError, match=f"{plot.__name__} cannot draw .*; give it"):
+        with pytest.raises(ConfigError, match=f"{plot.__name__} cannot draw .*; pass"):
             plot(wrong)
 
 

@@ -54,7 +54,7 @@ export function boxBetween(a, b, image) {
   return x1 < x2 && y1 < y2 ? { x1, y1, x2, y2 } : null;
 }
 
-// Intersection over union, 0 … 1.
+// Intersection over union, 0 to 1.
 export function iou(a, b) {
   const across = Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1);
   const down = Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1);
