@@ -54,7 +54,7 @@ def shots(folder: Path, report: Path) -> None:
         page = browser.new_page(viewport={"width": 920, "height": 1064})
         page.goto(report.as_uri())
         card = page.locator(".ip-card").first.bounding_box()  # the picture ends below the first row of cards
-        height = int(card["y"] + card["height"]) + 16 if card else 1064
+        height = int(card["y"] + card["height"]) + 4 if card else 1064
         page.screenshot(path=str(IMAGES / "report.png"), clip={"x": 0, "y": 0, "width": 920, "height": height})
         page = browser.new_page(viewport={"width": 1240, "height": 800})
         page.set_default_timeout(120_000)

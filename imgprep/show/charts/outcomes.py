@@ -115,9 +115,9 @@ def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = Fals
     again_too = bool(resent.any())
     ax.set_ylabel(
         t(
-            "lines sent; above: % imported or deleted of first-time lines"
+            "lines sent\nabove: % imported or deleted\nof first-time lines"
             if again_too
-            else "lines sent; above: % imported or deleted"
+            else "lines sent\nabove: % imported or deleted"
         )
     )
     title = t(
@@ -127,9 +127,8 @@ def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = Fals
         **answer,
         runs=t.counted(len(tally), "run"),
     )
-    ax.set_title(title)
-    # From top to bottom as in the bars.
-    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), reverse=True)
+    ax.set_title(title, pad=22)
+    ax.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=5)  # between title and bars
     run_ticks(ax, list(tally["run"]), places)
     return clean(ax)
 
