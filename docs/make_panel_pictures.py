@@ -95,6 +95,10 @@ def photograph(folder: Path) -> None:
             cells[name].locator(ready).first.wait_for()
         cells["annotator-grid"].locator('[data-act="grid"]').click()
         cells["annotator-grid"].locator('.ipr-card[data-state="ready"]').nth(8).wait_for()
+        save, skip = (cells["annotator"].locator(f'[data-act="{name}"]') for name in ("save", "skip"))
+        for _ in range(9):  # the bar shows a pace after five saves; some images cannot be shown
+            (save if save.is_enabled() else skip).click()
+            page.wait_for_timeout(1500)
         cells["findings"].locator(".ipc-view").nth(1).click()
         for button in page.get_by_role("button", name="No", exact=True).all():  # Jupyter's news
             button.click()
