@@ -176,7 +176,7 @@ def say(*renderables: Any) -> None:
 
 
 def say_findings(findings: pd.DataFrame, summary: pd.DataFrame, *, examples: int = 3) -> None:
-    """Print findings grouped by rule, errors first: how many, some examples, and the fix."""
+    """Print findings grouped by rule, errors first: how many, some examples, and their fixes."""
     from rich.text import Text
 
     from imgprep.core.frames import records
@@ -185,7 +185,7 @@ def say_findings(findings: pd.DataFrame, summary: pd.DataFrame, *, examples: int
     heads: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for each in records(findings.groupby(kind, sort=False).head(examples)):
         heads.setdefault((each["rule"], each["severity"]), []).append(each)
-    totals = findings.groupby(kind, sort=False)["fix"].agg(["size", "first"]).to_dict("index")
+    totals = findings.groupby(kind, sort=False).size()
     lines = []
     for rule in records(summary):
         key = rule["rule"], rule["severity"]
@@ -196,10 +196,10 @@ def say_findings(findings: pd.DataFrame, summary: pd.DataFrame, *, examples: int
             place = "  ".join(one_line(part, _VALUE) for part in where if part is not None)
             message = one_line(each["message"], _SENTENCE)
             lines.append(Text(f"    {place}: {message}" if place else f"    {message}"))
-        if (more := totals[key]["size"] - examples) > 0:
+        if (more := totals[key] - examples) > 0:
             lines.append(Text(f"    and {more:,} more"))
-        if isinstance(fix := totals[key]["first"], str):
-            lines.append(Text(f"    Fix: {one_line(fix, _SENTENCE)}", style="italic"))
+        fixes = dict.fromkeys(each["fix"] for each in heads[key] if isinstance(each["fix"], str))
+        lines += [Text(f"    Fix: {one_line(fix, _SENTENCE)}", style="italic") for fix in fixes]
     say(*lines)
 
 

@@ -218,11 +218,12 @@ def _looked_up(spec: Spec, words: Mapping[str, str], column: pl.Series, rows: pl
 def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> tuple[pl.Series, Findings]:
     result, reading, unread, rounded = scaled_column(column, scale, spec.rounding, spec.decimal)
     source = spec.columns[0]
+    changed = counted(rounded, "different value") if rounded else "no values"
     findings = [
         export_finding(
             "number-format",
             f"{source!r}: {reading.decimal!r} is the decimal separator ({reading.why}); the numbers are multiplied "
-            f"by {scale} and rounded {spec.rounding.value}; rounding changed {counted(rounded, 'different value')}",
+            f"by {scale} and rounded {spec.rounding.value}; rounding changed {changed}",
             f"if that is wrong, set the separator in the column map: {spec.field} = "
             f'{{ column = "{source}", decimal = "," }}',
             Severity.INFO if reading.sure else Severity.WARNING,

@@ -78,7 +78,7 @@ def test_the_whole_path_by_command(imgprep, shop, tmp_path):
     imgprep(*words, code=1)
     lines = [json.loads(line) for line in (batch / META).read_text(encoding="utf-8").splitlines()]
     assert [(line["ProductId"], line["PicName"]) for line in lines] == [("001", "p1.jpg"), ("002", "p2.jpg")]
-    assert "image-missing" in imgprep(
+    assert "the image is missing" in imgprep(
         "build", catalogue, "--images", photos, "--columns", columns, "--out", batch, code=1
     )
 

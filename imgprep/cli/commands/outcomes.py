@@ -11,7 +11,7 @@ from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import require_ours
-from imgprep.core.settings import Settings
+from imgprep.core.settings import PROJECT_FILE, Settings
 from imgprep.core.text import counted
 
 
@@ -19,8 +19,9 @@ def trace(options: Namespace) -> int:
     from imgprep.outcomes.trace import trace as story_of
 
     settings = settings_of(options)
-    folder = _runs_folder(options, settings)
-    story = story_of(options.product_id, folder if options.runs else settings, ask=options.ask)
+    if options.runs or not (settings.project / PROJECT_FILE).is_file():  # a new project has no runs yet
+        _runs_folder(options, settings)
+    story = story_of(options.product_id, options.runs or settings, ask=options.ask)
     show(story.events, options.format)
     print(escaped(f"{story.product_id}: {story.answer}"), file=sys.stderr)
     return ExitCode.FINE if story.gallery["state"].eq("held").any() else ExitCode.FINDINGS

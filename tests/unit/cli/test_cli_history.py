@@ -102,6 +102,13 @@ def test_a_month_without_runs_is_refused_with_the_reason(runs, capsys):
     assert "there was no run before the end of 2026-01" in errors and "is not a month; write it as 2026-11" in errors
 
 
+def test_a_product_of_a_new_project_has_not_been_sent(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imgprep.toml").touch()
+    assert main(["trace", "A"]) == 1
+    assert "A: no run contains this product" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["trace", "A"], ["review"]])
 def test_a_folder_of_runs_that_is_not_there_is_named(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -145,6 +145,16 @@ def test_check_groups_findings_by_rule_with_errors_first(tmp_path, capsys):
     assert sum("int-attr-not-integer" in line for line in capsys.readouterr().out.splitlines()) == 5
 
 
+def test_check_names_the_fix_of_each_example(tmp_path, capsys):
+    (tmp_path / "export.csv").write_text("sku,image,type\n1,a.jpg,Hats\n2,b.jpg,Hats\n3,c.jpg,Bags\n")
+    (tmp_path / "map.toml").write_text(
+        'ProductId = "sku"\nPicName = "image"\nCategoryId = { column = "type", map = { Tops = 0 } }\n'
+    )
+    main(["check", str(tmp_path / "export.csv"), "--columns", str(tmp_path / "map.toml")])
+    fixes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    Fix: add ")]
+    assert len(fixes) == 2 and '"Hats"' in fixes[0] and '"Bags"' in fixes[1]
+
+
 def test_no_progress_bar_goes_into_a_file(monkeypatch):
     monkeypatch.setattr("sys.stderr", io.StringIO())
     assert not shows(True)
