@@ -332,9 +332,7 @@ def _joined(*reasons: str) -> str:
 def _no_room(step: Step, why: str) -> ConfigError:
     # Raise, because refusing every image for this reason would lead to a batch without images.
     name = shown(step.facts["PicName"])
-    return ConfigError(
-        f"no copy of {name} can be written: {why}; correct this, then try again; finished copies are kept"
-    )
+    return ConfigError(f"no copy of {name} can be written: {why}; finished copies are kept, so the next run continues")
 
 
 #: Timeout for one copy, which may require several encodings of a large image.

@@ -123,6 +123,6 @@ def test_copies_are_not_refused_one_by_one_where_none_can_be_written(shop, monke
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(
-        ConfigError, match=r"no copy of \d+.jpg .*free in .*free some space, then try again.*run it again"
+        ConfigError, match=r"no copy of \d+.jpg .*free in .*free some space, then try again; finished copies are kept"
     ):
         prepare_images(facts, shop / "photos", shop / "out", progress=False)

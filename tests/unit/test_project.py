@@ -136,7 +136,7 @@ def test_a_rules_share_in_the_summary_is_of_all_rows(tmp_path, monkeypatch, caps
 
 def test_an_export_after_known_is_not_read_as_a_dump(capsys):
     assert main(["build", "--out", "batch", "--known", "runs", "export.csv"]) == 2
-    assert "write CATALOGUE before it" in capsys.readouterr().err
+    assert "put CATALOGUE before --known" in capsys.readouterr().err
 
 
 def test_a_missing_catalogue_is_an_error_with_a_remedy(tmp_path):
