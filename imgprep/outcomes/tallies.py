@@ -174,10 +174,11 @@ def tally_cause_spans(runs: Run | Iterable[Run]) -> pd.DataFrame:
 
 
 def progress_of(tally: pd.DataFrame) -> tuple[float, float]:
-    """Return the first-time success of the earlier and of the later half of the runs in a `tally_outcomes`."""
+    """Return first-time success in the earlier and the later half of the runs that sent lines for the first time."""
+    tally = tally[tally["lines"] > tally["again"]]  # a run of lines sent again must not move the middle
     first = tally["lines"] - tally["again"]
     middle = (len(tally) + 1) // 2
-    halves = (slice(None, middle), slice(middle, None))
+    halves = (slice(None, middle), slice(middle if middle < len(tally) else 0, None))
     early, late = ((tally["success"] * first)[half].sum() / max(1, first[half].sum()) for half in halves)
     return float(early), float(late)
 

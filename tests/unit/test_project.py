@@ -50,7 +50,7 @@ def test_a_project_for_an_export_starts_with_the_suggested_columns_and_an_unconf
     wanted = ["--catalogue", str(export), "--images", str(tmp_path)]
     assert main(["init", str(tmp_path / "shop"), *wanted]) == 0
     printed = capsys.readouterr().out
-    assert "  CategoryId     type\n" in printed and "  ProductId      found and checked at each load" in printed
+    assert "  CategoryId     type\n" in printed and "  ProductId      recognised in the export at each load" in printed
     shop = open_project(tmp_path / "shop")
     assert shop.images == tmp_path and "ProductId" not in shop.settings.columns, "a key that is named is not checked"
     row = shop.load().iloc[0]

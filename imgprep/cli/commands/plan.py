@@ -39,7 +39,7 @@ def init(options: Namespace) -> int:
         file = options.folder / PROJECT_FILE
         if options.catalogue:
             print(f"Columns that {options.catalogue.name} seems to have for the fields, in [shop.columns]:")
-            print(f"  {'ProductId':<14} found and checked at each load, until it is named there")
+            print(f"  {'ProductId':<14} recognised in the export at each load; to choose its column, name it there")
             for field, entry in load_columns(file)[0].items():
                 print(f"  {field:<14} {entry['column'] if isinstance(entry, Mapping) else entry}")
         todo = f"correct {file} if a column is wrong" if options.catalogue and options.images else f"fill in {file}"

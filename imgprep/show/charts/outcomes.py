@@ -193,7 +193,7 @@ def _plot_success(tally: pd.DataFrame, ax: Axes, t: Texts) -> Axes:
     above.tick_params(labelbottom=False)
     below.set_yticks([])
     early, late = map(percent, progress_of(tally))
-    rate = t("{early}, then {late} in the later half", early=early, late=late) if len(tally) > 1 else early
+    rate = t("{early}, then {late} in the later half", early=early, late=late) if late != early else early
     still = int(tally["backlog"].iloc[-1]) if len(tally) else 0
     ax.set_title(t("First-time success: {rate}; {images} open", rate=rate, images=t.counted(still, "image")))
     return ax

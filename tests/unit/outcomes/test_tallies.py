@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from runs_made import TableRun
 
 from imgprep.outcomes.tallies import (
+    progress_of,
     tally_by,
     tally_cause_spans,
     tally_causes,
@@ -184,6 +185,12 @@ def test_runs_of_two_galleries_do_not_make_each_others_lines_sent_again(first, s
     second.gallery = "another"
     assert tally_outcomes([first, second])["again"].tolist() == [0, 0]
     assert tally_outcomes([first, second])["backlog"].tolist() == [3, 3]
+
+
+def test_a_run_of_lines_sent_again_does_not_move_the_middle_of_progress():
+    tally = pd.DataFrame({"lines": [10, 10, 5, 10, 10], "again": [0, 0, 5, 0, 0], "success": [0.5, 0.7, 1, 0.8, 1]})
+    assert progress_of(tally) == pytest.approx((0.6, 0.9))
+    assert progress_of(tally.head(1)) == (0.5, 0.5) == progress_of(tally.iloc[[0, 2]])
 
 
 def test_a_deleted_product_is_an_end_of_each_of_its_images_and_no_image(first):
