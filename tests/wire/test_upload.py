@@ -353,7 +353,7 @@ def test_two_uploads_to_one_path_on_one_machine_are_detected(send, sandbox):
     at = sandbox.settings
     with (
         only_one(f"upload to {at.oss_url} {at.bucket}/{at.prefix}"),
-        pytest.raises(ConfigError, match="another imgprep"),
+        pytest.raises(ConfigError, match="already running in another process"),
     ):
         send()
 
