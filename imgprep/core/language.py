@@ -85,7 +85,7 @@ class Texts:
 
     @cached_property
     def _notes(self) -> list[tuple[re.Pattern[str], str]]:
-        """The notes' templates as patterns, with their texts."""
+        """The templates of notes as regular expressions, each with its translation."""
         return [
             (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*)", re.escape(template)), re.DOTALL), text)
             for template, text in self._templates.items()

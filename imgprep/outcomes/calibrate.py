@@ -507,7 +507,7 @@ class _Work:
         return run, TaskSeen(run.task_status == SUCCESS, failed, reported, shown(message))
 
     def _asked(self, key: tuple[str, ...], *, there: bool | None = None) -> tuple[bool | None, dict[str, Any]]:
-        """Ask whether an image exists, repeatedly for a while if the answer is unexpected."""
+        """Ask whether an image exists, retrying for a while if the answer is unexpected."""
         product, pic = key
         for attempt in range(AGAIN):
             try:

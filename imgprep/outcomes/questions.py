@@ -286,7 +286,7 @@ def _deep() -> bytes:
 
 
 def _frames(form: str) -> bytes:
-    """Return a file of two frames that have no pixel in common, as equal ones would be stored as transparent."""
+    """Return an image of two frames that differ at every pixel; equal pixels would be stored as transparent."""
     first = _scene()
     return _saved(first, form, save_all=True, append_images=[ImageOps.invert(first)])
 

@@ -105,4 +105,4 @@ def test_a_plan_shows_what_a_batch_would_contain_and_makes_nothing(imgprep, shop
     (tmp_path / "imgprep-work").mkdir()
     runs.rename(tmp_path / "imgprep-work" / "runs")
     message = imgprep.again(*words, variables={}).stderr
-    assert "what the gallery holds by 1 run in imgprep-work/runs is not counted" in " ".join(message.split())
+    assert "the images that 1 run in imgprep-work/runs sent count as new" in " ".join(message.split())

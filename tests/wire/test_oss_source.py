@@ -230,7 +230,7 @@ def test_a_server_that_lies_is_not_believed(sandbox, monkeypatch):
     sandbox.set_faults()
     real = operations.read_range
     monkeypatch.setattr(operations, "read_range", lambda *given: (given and real(*given)[0], 100))
-    with pytest.raises(Unfit, match=r"asked for bytes 0-8191") as short:
+    with pytest.raises(Unfit, match=r"requested bytes 0-8191") as short:
         folder.fetch(found, whole=False)
     assert short.value.problem is Problem.UNREADABLE
     monkeypatch.setattr(operations, "read_range", lambda *given: None)  # the whole object, whatever was asked for

@@ -313,7 +313,7 @@ def test_a_task_adopted_twice_at_once_or_by_one_who_was_killed_is_one_run(shop, 
         thread.join()
     (run,) = load_runs(here.runs)
     assert run.adopted and run.task_id == "1" and set(found) == {run.id} and len(found) + len(refused) == 2
-    assert all("another imgprep" in text for text in refused)
+    assert all("already running in another process" in text for text in refused)
     assert run.follow(here.settings, progress=False).state == "partial"
 
 

@@ -331,7 +331,7 @@ class Names:
         return self.ids if self.ids.isdisjoint(self.pics) else self.ids - self.pics
 
     def numbers(self, text: str) -> list[int]:
-        """Return the line numbers in a text such as ``3, 5-7``; ranges are cut one beyond the batch's last line."""
+        """Return the line numbers in a text such as ``3, 5-7``; a range ends at most one line past the batch."""
         found: list[int] = []
         for one in _ONE.finditer(text):
             first, last = int(one.group(1)), int(one.group(2) or one.group(1))

@@ -260,7 +260,7 @@ def _match(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> tup
 
 
 def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Return (entry, line) for the lines that agree with everything that an entry names."""
+    """Return (entry, line) pairs where the line has every value that the entry names."""
     there = {name: keys[name].is_not_null() for name in _BY if name in keys.columns}
     result = []
     for parts in chain.from_iterable(combinations(there, many) for many in (1, 2, 3)):
