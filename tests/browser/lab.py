@@ -73,7 +73,7 @@ def running_lab(folder: Path, home: Path, *, python: str = sys.executable) -> It
         "PYTHONPATH": str(Path(__file__).parents[2]),
         CACHE_VARIABLE: str(cache_folder()),  # the demo shop is made once for all tests
     }
-    start = "import tests.light, tests.kernels; from jupyterlab.labapp import main; main()"
+    start = "import tests.light; from jupyterlab.labapp import main; main()"
     command = [python, "-c", start, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     command += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}", "--ServerApp.port_retries=0"]
     with (home / "log").open("w") as log:
