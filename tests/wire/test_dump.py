@@ -52,7 +52,7 @@ def test_the_export_corrects_what_the_runs_say(shop, form):
 
 def test_an_export_that_was_interrupted_is_followed_not_started_again(shop):
     here = shop(task_seconds=60)
-    with pytest.raises(ServiceError, match="still running after 5 s; repeat"):
+    with pytest.raises(ServiceError, match="still running after 5 s; run the command again"):
         here.dump(timeout=5)
     assert here.dump().name.endswith("-2.dump")
     assert [task.id for task in ImageSearch(here.settings, clock=here.clock).exports()] == ["2"]

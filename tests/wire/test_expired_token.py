@@ -31,7 +31,7 @@ def test_an_expired_token_stops_the_upload_at_once_and_is_not_safe_to_repeat(tmp
             server.clock.advance(61)
         else:
             server.set_faults(Fault("expired_token", operation="PutObject", after=2))
-        with pytest.raises(StorageError, match="set new ones, then repeat") as caught:
+        with pytest.raises(StorageError, match="set new ones, then run the command again") as caught:
             upload(batch, None, settings, progress=False, runs=tmp_path / "runs", clock=clock)
         assert not caught.value.passing and not clock.slept
 
